@@ -1,0 +1,41 @@
+"""spikesim: convert trained ANNs to spiking networks, simulate event data, estimate energy on emulated macros.
+
+    import spikesim as ss
+    from spikesim import hardware
+
+Every public name is loaded on first use. Read `network.py`, `engine.py`, then `conversion/`, then `hardware/`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "conversion": ("ConversionReport", "convert"),
+    "checkpoint": ("load", "save"),
+    "core.events": ("EventStream",),
+    "core.ledger": ("Action", "Ledger"),
+    "core.seeds": ("Seeds",),
+    "engine": ("EventDriven", "Fused", "Reference", "Run", "run"),
+    "errors": ("SpikesimError",),
+    "network": ("Edge", "Network"),
+    "neurons": ("IF", "LIF", "BySubtraction", "NoReset", "ToValue"),
+    "readout": ("DelayedMean", "Mean", "Sum"),
+    "surrogate": ("ATan", "FastSigmoid", "Gaussian", "Rectangular", "StraightThrough", "Triangular"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'spikesim' has no attribute {name!r}")
+    return getattr(import_module(f"spikesim.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

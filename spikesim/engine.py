@@ -1,0 +1,86 @@
+"""run: a network over time. The one verb for simulation; `execution.py` holds the engines it can be given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .core.ledger import Ledger
+from .core.params import number
+from .core.seeds import Seeds
+from .errors import ParameterError, ShapeError, must
+from .execution import Engine, EventDriven, Fused, Reference
+from .network import Network, NetworkState
+
+__all__ = ["Engine", "EventDriven", "Fused", "Reference", "Run", "run"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run gave.
+
+    output     (T, B, ...) of the output node          readout    (B, ...) the network's own answer
+    state      pass it to the next run to go on        recording  {name: (T, B, ...)} of what was asked for
+    """
+
+    output: Tensor
+    readout: Tensor
+    state: NetworkState
+    recording: dict[str, Tensor] = field(default_factory=dict)
+
+
+def run(
+    network: Network, x: Tensor | np.ndarray, *, steps: int | None = None, state: NetworkState | None = None,
+    record: Iterable[str] = (), engine: Engine | None = None, seeds: Seeds | None = None,
+    ledger: Ledger | None = None, sample_ids: np.ndarray | None = None,
+) -> Run:  # fmt: skip
+    """Simulate `network` on x.
+
+    steps given    x (B, *shape) is shown at every one of `steps` steps
+    steps absent   x (T, B, *shape) is the input over time; a converted network reads it as counts that sum to the
+                   ANN's input, and is bound to T on the way (`Network.bound`)
+    record         node names for their outputs, "name.v" for membranes
+    engine         None: chosen by input and gradient; or Reference(), Fused(), EventDriven()
+    seeds, ledger  what is drawn and counted on the way (crossbars draw; everything counts)
+    sample_ids     (B,) identities that draws are keyed by; negative marks padding, which is not counted
+    Raises ShapeError, ParameterError before anything runs. The input is never changed.
+    """
+    x = torch.as_tensor(x)
+    if not x.is_floating_point():
+        x = x.float()
+    _must_be_finite(x)
+    if steps is not None:
+        number("run.steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
+        x = x.unsqueeze(0).expand(steps, *x.shape)
+    elif network.conversion is not None and network.conversion.steps is None:
+        if state is not None:
+            raise ParameterError(
+                must("run.network", "bound to its T before a run is cut", "unbound", "network.bound(T)")
+            )
+        network = network.bound(x.shape[0])
+    ids = np.arange(x.shape[1] if x.ndim > 1 else 0) if sample_ids is None else np.asarray(sample_ids)
+    if ledger is None:
+        output, state, recording = network(
+            x, state, seeds=seeds, record=record, engine=engine, sample_ids=ids
+        )
+    else:
+        ledger.open(ids)
+        try:
+            output, state, recording = network(
+                x, state, seeds=seeds, ledger=ledger, record=record, engine=engine, sample_ids=ids
+            )
+        finally:
+            ledger.close()
+    return Run(output, network.readout(output), state, recording)
+
+
+def _must_be_finite(x: Tensor) -> None:
+    if x.ndim < 1:
+        raise ShapeError(must("run.x", "(T, B, *shape)", tuple(x.shape)))
+    if not bool(torch.isfinite(x).all()):
+        where = tuple(int(i) for i in (~torch.isfinite(x)).nonzero()[0])
+        raise ParameterError(must("run.x", "finite", f"{x[where].item()} at {where}", "clean the input"))

@@ -1,0 +1,100 @@
+"""Three ways to run the same node; a law test holds them to the same spikes.
+
+    Reference     torch operations only, one step after the other: any device, differentiable
+    Fused         dense products over all steps at once, neuron time loops as numba kernels (forward and backward)
+    EventDriven   inputs and spikes as index lists: weight rows are added for spikes alone (inference, CPU)
+
+An engine is passed to `run` or to the network; None lets `choose` decide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .core.operator import Context, LinearOperator
+from .core.params import check
+from .layers.counting import as_rows, event_lists
+from .neurons import Neuron, Unroll, by_kernel, by_steps
+
+
+class Engine:
+    """Abstract: how linear nodes and neurons are run, and how large an activation may become."""
+
+    budget_mb: float
+    unroll: Unroll | None
+
+    def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
+        """Weights times x (T, B, *in_shape) -> (T, B, *out_shape)."""
+        raise NotImplementedError
+
+    def temporal(self, module: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """A node with state over x (T, B, *shape) -> (T, B, *shape'), its state."""
+        if isinstance(module, Neuron):
+            return module(x, state, self.unroll)
+        return module(x, state)
+
+
+@dataclass(frozen=True)
+class Reference(Engine):
+    """Torch all the way: the engine that the others are compared with."""
+
+    budget_mb: float = 64.0
+    unroll: Unroll | None = by_steps
+
+    def __post_init__(self) -> None:
+        check(self, "budget_mb", above=0, unit="MB")
+
+    def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
+        return operator.apply(x, ctx)
+
+
+@dataclass(frozen=True)
+class Fused(Engine):
+    """Dense products over all steps; neuron loops in one kernel each. `budget_mb` bounds the largest activation."""
+
+    budget_mb: float = 64.0
+    unroll: Unroll | None = by_kernel
+
+    def __post_init__(self) -> None:
+        check(self, "budget_mb", above=0, unit="MB")
+
+    def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
+        return operator.apply(x, ctx)
+
+
+@dataclass(frozen=True)
+class EventDriven(Engine):
+    """Cost follows activity: a linear node takes index lists where its input is sparser than its break-even share.
+
+    always: take index lists at any density (used by the law tests).
+    """
+
+    budget_mb: float = 64.0
+    unroll: Unroll | None = by_kernel
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        check(self, "budget_mb", above=0, unit="MB")
+
+    def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
+        limit = 1.0 if self.always else getattr(operator, "break_even", 0.0)
+        hooked = bool(module._forward_hooks or module._forward_pre_hooks)
+        if hooked or not getattr(operator, "scatters", True) or limit == 0.0 or ctx.ledger is not None:
+            return operator.apply(x, ctx)
+        rows = as_rows(x).reshape(x.shape[0] * x.shape[1], -1)
+        ptr, idx, val = event_lists(rows)
+        if idx.size > limit * rows.size:
+            return operator.apply(x, ctx)
+        return operator.apply_events(ptr, idx, val, ctx).unflatten(0, x.shape[:2])
+
+
+def choose(x: Tensor, parameters: Any) -> Engine:
+    """The engine for input x: fused where a gradient is asked for, event-driven at CPU inference, else reference."""
+    if x.device.type != "cpu":
+        return Reference()
+    wanted = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in parameters))
+    return Fused() if wanted or x.dtype != torch.float32 else EventDriven()

@@ -1,0 +1,28 @@
+"""Layers: torch's own modules, wrapped once as LinearOperators, dense and event-driven; pooling over time.
+
+`operator_of(module, in_shape)` gives the operator of an `nn.Linear` or `nn.Conv2d`; a module that is a
+LinearOperator itself (a crossbar) is returned as it is. Read `linear.py` first.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from ..core.operator import LinearOperator
+from .conv import Convolution
+from .linear import Dense
+from .pool import CumulativeMaxPool2d, SumPool2d
+
+
+def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator | None:
+    """The LinearOperator of `module` for inputs of `in_shape`, or None where it is not weights times spikes."""
+    if isinstance(module, LinearOperator):
+        return module
+    if isinstance(module, nn.Linear):
+        return Dense(module)
+    if isinstance(module, nn.Conv2d):
+        return Convolution(module, in_shape)
+    return None
+
+
+__all__ = ["Convolution", "CumulativeMaxPool2d", "Dense", "SumPool2d", "operator_of"]

@@ -1,0 +1,168 @@
+"""The operation torch sees: the neuron's whole time loop as one custom op, forward and backward.
+
+`torch.ops.spikesim.lif` has a fake kernel and a registered gradient, so `torch.compile`, hooks and DDP treat it
+like any other operation. Read `_membrane.py` for the equation and `_membrane_backward.py` for its adjoint.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._membrane import Coefficients, charge_kernel, run_kernel
+from ._membrane_backward import Rule, backward_kernel
+
+_SCHEMA = (
+    "(Tensor x, Tensor v, Tensor leak, Tensor gain, Tensor bias, Tensor threshold, Tensor scale, Tensor shift,"
+    " bool gated, bool keep, int code, float height, float rate, bool detach) -> (Tensor, Tensor, Tensor)"
+)
+_BACK_SCHEMA = (
+    "(Tensor grads, Tensor charge, Tensor v, Tensor carry, Tensor leak, Tensor gain, Tensor bias, Tensor threshold,"
+    " Tensor scale, Tensor shift, bool gated, bool learn, int code, float height, float rate, bool detach)"
+    " -> (Tensor, Tensor, Tensor)"
+)
+
+
+def _coefficients(numbers: tuple[Tensor, ...], dtype: np.dtype) -> Coefficients:
+    """Scalars for coefficients of one element (the fast kernels), rows for one value per neuron."""
+    arrays = (n.detach().numpy() for n in numbers)
+    return Coefficients(
+        *(dtype.type(a.flat[0]) if a.size == 1 else np.ascontiguousarray(a, dtype) for a in arrays)
+    )
+
+
+def _flat(x: Tensor, c: Coefficients) -> np.ndarray:
+    """(..., B, N) as numpy; with scalar coefficients B joins N, so that blocks are long."""
+    array = x.detach().contiguous().numpy()
+    if all(np.ndim(k) == 0 for k in c):
+        return array.reshape(*array.shape[:-2], 1, array.shape[-2] * array.shape[-1])
+    return array
+
+
+@torch.library.custom_op("spikesim::lif", mutates_args=(), device_types="cpu", schema=_SCHEMA)
+def lif(  # type: ignore[no-untyped-def]
+    x, v, leak, gain, bias, threshold, scale, shift, gated, keep, code, height, rate, detach
+):
+    """Spikes (T, B, N), last membrane (B, N) and, where `keep`, the charge h (T, B, N) of a neuron driven by x."""
+    c = _coefficients((leak, gain, bias, threshold, scale, shift), x.numpy().dtype)
+    spikes, last = torch.empty_like(x, memory_format=torch.contiguous_format), v.clone().contiguous()
+    charge = torch.empty_like(spikes) if keep else x.new_empty((0, *x.shape[1:]))
+    if x.numel():
+        args = (_flat(x, c), _flat(last, c), c, gated, _flat(spikes, c))
+        charge_kernel(*args, _flat(charge, c)) if keep else run_kernel(*args)
+    return spikes, last, charge
+
+
+@lif.register_fake
+def _(x, v, leak, gain, bias, threshold, scale, shift, gated, keep, code, height, rate, detach):  # type: ignore[no-untyped-def]
+    charge = torch.empty_like(x) if keep else x.new_empty((0, *x.shape[1:]))
+    return torch.empty_like(x), torch.empty_like(v), charge
+
+
+@torch.library.custom_op("spikesim::lif_backward", mutates_args=(), device_types="cpu", schema=_BACK_SCHEMA)
+def lif_backward(  # type: ignore[no-untyped-def]
+    grads,
+    charge,
+    v,
+    carry,
+    leak,
+    gain,
+    bias,
+    threshold,
+    scale,
+    shift,
+    gated,
+    learn,
+    code,
+    height,
+    rate,
+    detach,
+):
+    """Gradients at the drive (T, B, N), at the first membrane (B, N), and sums (4, B, N) for the coefficients."""
+    kind = grads.numpy().dtype.type
+    c = _coefficients((leak, gain, bias, threshold, scale, shift), grads.numpy().dtype)
+    rule = Rule(gated, kind(not detach), code, kind(height), kind(rate), kind(0), kind(1))
+    drive, flow = torch.empty_like(grads, memory_format=torch.contiguous_format), carry.clone().contiguous()
+    sums = grads.new_zeros((4 if learn else 0, *v.shape))
+    if grads.numel():
+        backward_kernel(
+            _flat(grads, c),
+            _flat(charge, c),
+            _flat(v, c),
+            _flat(flow, c),
+            c,
+            rule,
+            _flat(drive, c),
+            _flat(sums, c),
+        )
+    return drive, flow, sums
+
+
+@lif_backward.register_fake
+def _(
+    grads,
+    charge,
+    v,
+    carry,
+    leak,
+    gain,
+    bias,
+    threshold,
+    scale,
+    shift,
+    gated,
+    learn,
+    code,
+    height,
+    rate,
+    detach,
+):  # type: ignore[no-untyped-def]
+    return torch.empty_like(grads), torch.empty_like(v), grads.new_empty((4 if learn else 0, *v.shape))
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs[1:8], output[2])
+    ctx.rest = inputs[8:]
+    ctx.mark_non_differentiable(output[2])
+
+
+def _reduced(total: Tensor, like: Tensor) -> Tensor:
+    """Sum a per-neuron gradient (B, N) down to a coefficient's shape: () for one number, (N,) for one per neuron."""
+    return total.sum().reshape(like.shape) if like.numel() == 1 else total.sum(0).reshape(like.shape)
+
+
+def _backward(ctx: Any, grad_spikes: Tensor, grad_last: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    v, leak, gain, bias, threshold, scale, shift, charge = ctx.saved_tensors
+    gated, keep, code, height, rate, detach = ctx.rest
+    wanted = ctx.needs_input_grad
+    learn = any(wanted[i] for i in (2, 4, 5, 7))
+    drive, first, sums = torch.ops.spikesim.lif_backward(
+        grad_spikes,
+        charge,
+        v,
+        grad_last,
+        leak,
+        gain,
+        bias,
+        threshold,
+        scale,
+        shift,
+        gated,
+        learn,
+        code,
+        height,
+        rate,
+        detach,
+    )
+    d_leak, d_bias, d_threshold, d_shift = (
+        (_reduced(total, like) for total, like in zip(sums, (leak, bias, threshold, shift)))
+        if learn
+        else (None,) * 4
+    )
+    return (drive, first, d_leak, None, d_bias, d_threshold, None, d_shift, *(None,) * 6)
+
+
+lif.register_autograd(_backward, setup_context=_setup)

@@ -1,0 +1,189 @@
+"""Back-propagation through time of the leaky integrate-and-fire neuron: the adjoints of `_membrane.py`'s two steps.
+
+With g = dL/ds, G = dL/dh, and the surrogate slope in place of ds/du:
+
+    step         G_t = slope (g_t - through V_t (scale h_t + shift)) + V_t - s_t scale V_t,      V_{t-1} = leak G_t
+    gated step   G_t = slope (g_t - through G_{t+1} (leak scale h_t + shift)) + leak (G_{t+1} - s_t scale G_{t+1})
+
+V is the gradient at the membrane that is carried on; `through` is 1 where the reset carries gradient and 0 where
+it is detached. dL/dx = gain G. Sums over time for the coefficients: leak, bias, threshold, shift.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from .. import surrogate as surrogate_module
+from ..core.kernel import inlined, kernel
+from ..surrogate import Slope, slope_row, slope_row_reference
+from . import _membrane as membrane_module
+from ._membrane import BLOCK, Coefficients, one_neuron, rows_of
+
+
+class Rule(NamedTuple):
+    """Which backward pass: gated or not, reset carrying gradient (1.0) or detached (0.0), the surrogate's numbers.
+
+    Flat, because a parallel region cannot be handed a tuple in a tuple.
+    """
+
+    gated: bool
+    through: Any
+    code: int
+    height: Any
+    rate: Any
+    zero: Any
+    one: Any
+
+
+def step_back(g, carry, h, s, slope, c, through):  # type: ignore[no-untyped-def]
+    """Adjoint of `_membrane.step`; carry = V_t. -> (dL/dh, dL/dthreshold, dL/dshift)"""
+    gs = slope * (g - through * (carry * (c.scale * h + c.shift)))
+    return gs + (carry - s * (c.scale * carry)), -gs, -(s * carry)
+
+
+def gated_step_back(g, carry, h, s, slope, c, through):  # type: ignore[no-untyped-def]
+    """Adjoint of `_membrane.gated_step`; carry = G_{t+1}. -> (dL/dh, dL/dthreshold, dL/dshift)"""
+    gs = slope * (g - through * (carry * (c.leak * (c.scale * h) + c.shift)))
+    return gs + c.leak * (carry - s * (c.scale * carry)), -gs, -(s * carry)
+
+
+def left_over(h, s, c):  # type: ignore[no-untyped-def]
+    """The membrane that leaks into the next step, after an immediate reset: h - s (scale h + shift)."""
+    return h - s * (c.scale * h + c.shift)
+
+
+def gated_left_over(h, s, c):  # type: ignore[no-untyped-def]
+    """The membrane that leaks into the next step when the reset is gated: h - s scale h."""
+    return h - s * (c.scale * h)
+
+
+_step_back, _gated_step_back = inlined(step_back), inlined(gated_step_back)
+_left_over, _gated_left_over = inlined(left_over), inlined(gated_left_over)
+
+
+def backward_reference(
+    grads: np.ndarray,
+    charge: np.ndarray,
+    v0: np.ndarray,
+    carry: np.ndarray,
+    c: Coefficients,
+    rule: Rule,
+    drive_grads: np.ndarray,
+    sums: np.ndarray,
+) -> None:
+    """numpy twin of `backward_kernel`, same arguments."""
+    back, left = (gated_step_back, gated_left_over) if rule.gated else (step_back, left_over)
+    fired_0 = (v0 >= c.threshold).astype(v0.dtype)
+    final = carry.copy()
+    if rule.gated:
+        carry[...] = 0
+    for t in range(grads.shape[0] - 1, -1, -1):
+        h = charge[t]
+        s, slope = (h >= c.threshold).astype(h.dtype), np.empty_like(h)
+        slope_row_reference(rule.code, h - c.threshold, Slope(*rule[3:]), slope)
+        gh, at_threshold, at_shift = back(grads[t], carry, h, s, slope, c, rule.through)
+        if rule.gated and t == grads.shape[0] - 1:
+            gh = gh + final
+        drive_grads[t] = c.gain * gh
+        if sums.shape[0]:
+            before = charge[t - 1] if t else v0
+            s_before = (before >= c.threshold).astype(h.dtype)
+            leaked = left(before, s_before, c) if (t or rule.gated) else v0
+            for k, part in enumerate((gh * leaked, gh, at_threshold, at_shift)):
+                sums[k] += part
+        carry[...] = gh if rule.gated else c.leak * gh
+    if rule.gated:
+        slope = np.empty_like(v0)
+        slope_row_reference(rule.code, v0 - c.threshold, Slope(*rule[3:]), slope)
+        gh, at_threshold, at_shift = back(0 * v0, carry, v0, fired_0, slope, c, rule.through)
+        if sums.shape[0]:
+            sums[2] += at_threshold
+            sums[3] += at_shift
+        carry[...] = gh
+
+
+@inlined
+def _slopes(h, c, rule, fired, slope):  # type: ignore[no-untyped-def]
+    """One row: which neurons are over threshold, and the surrogate's slope there."""
+    for i in range(h.size):
+        slope[i] = h[i] - one_neuron(c, i).threshold
+        fired[i] = h[i] >= one_neuron(c, i).threshold
+    slope_row(rule.code, slope, Slope(rule.height, rule.rate, rule.zero, rule.one), slope)
+
+
+@inlined
+def _leak_sum(gh, before, c, rule, first, out):  # type: ignore[no-untyped-def]
+    """out += dL/dh times the membrane that leaked into it."""
+    for i in range(gh.size):
+        k = one_neuron(c, i)
+        s = np.float32(before[i] >= k.threshold)
+        if rule.gated:
+            out[i] += gh[i] * _gated_left_over(before[i], s, k)
+        elif first:
+            out[i] += gh[i] * before[i]
+        else:
+            out[i] += gh[i] * _left_over(before[i], s, k)
+
+
+@kernel(reference=backward_reference, parallel=True, depends=(surrogate_module, membrane_module))
+def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums):  # type: ignore[no-untyped-def]
+    """grads, charge, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
+    steps, batch, size = grads.shape
+    blocks = (size + BLOCK - 1) // BLOCK
+    learn = sums.shape[0] > 0
+    for j in prange(batch * blocks):
+        b, lo = j // blocks, (j % blocks) * BLOCK
+        hi = min(size, lo + BLOCK)
+        n = hi - lo
+        row, flow = rows_of(c, lo, hi), carry[b, lo:hi]
+        final, gh = flow.copy(), np.empty_like(flow)
+        fired, slope = np.empty_like(flow), np.empty_like(flow)
+        at_threshold, at_shift = np.empty_like(flow), np.empty_like(flow)
+        if rule.gated:
+            flow[:] = 0
+        for back_step in range(steps):
+            t = steps - 1 - back_step
+            h, g, out = charge[t, b, lo:hi], grads[t, b, lo:hi], drive_grads[t, b, lo:hi]
+            _slopes(h, row, rule, fired, slope)
+            if rule.gated:
+                for i in range(n):
+                    k = one_neuron(row, i)
+                    gh[i], at_threshold[i], at_shift[i] = _gated_step_back(
+                        g[i], flow[i], h[i], fired[i], slope[i], k, rule.through
+                    )
+                if back_step == 0:
+                    for i in range(n):
+                        gh[i] += final[i]
+                for i in range(n):
+                    out[i] = one_neuron(row, i).gain * gh[i]
+                    flow[i] = gh[i]
+            else:
+                for i in range(n):
+                    k = one_neuron(row, i)
+                    gh[i], at_threshold[i], at_shift[i] = _step_back(
+                        g[i], flow[i], h[i], fired[i], slope[i], k, rule.through
+                    )
+                    out[i] = k.gain * gh[i]
+                    flow[i] = k.leak * gh[i]
+            if learn:
+                before = charge[t - 1, b, lo:hi] if t > 0 else v0[b, lo:hi]
+                _leak_sum(gh, before, row, rule, t == 0, sums[0, b, lo:hi])
+                for i in range(n):
+                    sums[1, b, lo + i] += gh[i]
+                    sums[2, b, lo + i] += at_threshold[i]
+                    sums[3, b, lo + i] += at_shift[i]
+        if rule.gated:
+            h = v0[b, lo:hi]
+            _slopes(h, row, rule, fired, slope)
+            for i in range(n):
+                k = one_neuron(row, i)
+                gh[i], at_threshold[i], at_shift[i] = _gated_step_back(
+                    h[i] - h[i], flow[i], h[i], fired[i], slope[i], k, rule.through
+                )
+                flow[i] = gh[i]
+                if learn:
+                    sums[2, b, lo + i] += at_threshold[i]
+                    sums[3, b, lo + i] += at_shift[i]
