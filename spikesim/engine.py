@@ -64,9 +64,7 @@ def run(
         network = network.bound(x.shape[0])
     ids = np.arange(x.shape[1] if x.ndim > 1 else 0) if sample_ids is None else np.asarray(sample_ids)
     if ledger is None:
-        output, state, recording = network(
-            x, state, seeds=seeds, record=record, engine=engine, sample_ids=ids
-        )
+        output, state, recording = network(x, state, seeds=seeds, record=record, engine=engine, sample_ids=ids)
     else:
         ledger.open(ids)
         try:

@@ -178,18 +178,14 @@ class Network(nn.Module):
         ids = np.arange(x.shape[1]) if sample_ids is None else np.asarray(sample_ids)
         if ids.shape != (x.shape[1],):
             raise ShapeError(must("run.sample_ids", f"({x.shape[1]},), one per batch row", ids.shape))
-        job = _Job(
-            engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record
-        )
+        job = _Job(engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record)
         outputs, at = [], 0
         while at < x.shape[0]:
             until = at + self._chunk(x, job)
             y, state = self._run_chunk(x[at:until], state, job)
             outputs.append(y)
             at = until
-        recorded = {
-            name: torch.cat(parts) if len(parts) > 1 else parts[0] for name, parts in job.recorded.items()
-        }
+        recorded = {name: torch.cat(parts) if len(parts) > 1 else parts[0] for name, parts in job.recorded.items()}
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0], state, recorded
 
     def _chunk(self, x: Tensor, job: _Job) -> int:
@@ -207,9 +203,7 @@ class Network(nn.Module):
         values: dict[str, Tensor] = {INPUT: x}
         nodes, delayed = dict(state.nodes), dict(state.delayed)
         ctx = Context("", state.step, job.ctx.sample_ids, job.ctx.seeds, job.ctx.ledger)
-        pending = {
-            name: sum(e.source == name and not e.delay for e in self.edges) for name in (INPUT, *self.names)
-        }
+        pending = {name: sum(e.source == name and not e.delay for e in self.edges) for name in (INPUT, *self.names)}
         for name in self._plan.order:
             drive = self._gathered(name, values, delayed, x)
             values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name))
@@ -226,9 +220,7 @@ class Network(nn.Module):
     def _delays(self, name: str) -> bool:
         return any(e.delay and e.source == name for e in self.edges)
 
-    def _gathered(
-        self, name: str, values: dict[str, Tensor], delayed: dict[Edge, Tensor], x: Tensor
-    ) -> Tensor:
+    def _gathered(self, name: str, values: dict[str, Tensor], delayed: dict[Edge, Tensor], x: Tensor) -> Tensor:
         """The sum over a node's incoming edges, delayed ones shifted by their buffer."""
         parts = []
         for edge in self._plan.sources[name]:
@@ -238,11 +230,25 @@ class Network(nn.Module):
                 parts.append(_line(edge, values[edge.source], delayed)[: x.shape[0]])
             elif edge in delayed:  # the source comes later in this chunk, which is no longer than the delay
                 parts.append(delayed[edge][: x.shape[0]])
-        if not parts:
-            raise GraphError(
-                must(f"Network.{name}", "reached by an edge without delay at the first step", "none")
-            )
+        if not parts:  # the first steps of a loop: nothing has come round yet
+            source = self._plan.sources[name][0].source
+            return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+    def _shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
+        """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
+        shapes, waiting = {INPUT: tuple(x.shape[2:])}, list(self._plan.order)
+        silent = _Job(choose(x, ()), Context("", 0, np.full(1, -1)), frozenset())
+        while waiting:
+            name = next((n for n in waiting if any(e.source in shapes for e in self._plan.sources[n])), None)
+            if name is None:
+                raise GraphError(must("Network.edges", "a way from the input to every node", f"none to {waiting[0]}"))
+            source = next(e.source for e in self._plan.sources[name] if e.source in shapes)
+            with torch.no_grad():
+                y, _ = self._run_node(name, x.new_zeros((1, 1, *shapes[source])), None, silent, silent.ctx)
+            shapes[name] = tuple(y.shape[2:])
+            waiting.remove(name)
+        return shapes
 
     def _run_node(self, name: str, x: Tensor, state: Any, job: _Job, ctx: Context) -> tuple[Tensor, Any]:
         module = self.node(name)
@@ -261,9 +267,7 @@ class Network(nn.Module):
         job.keep(name, y)
         return y, state
 
-    def _run_temporal(
-        self, name: str, module: nn.Module, x: Tensor, state: Any, job: _Job
-    ) -> tuple[Tensor, Any]:
+    def _run_temporal(self, name: str, module: nn.Module, x: Tensor, state: Any, job: _Job) -> tuple[Tensor, Any]:
         if f"{name}.v" not in job.record:
             return job.engine.temporal(module, x, state)
         parts = []
@@ -278,11 +282,7 @@ class Network(nn.Module):
             raise GraphError(must(field_name, "a node of the network", name, nearest(name, self.names)))
 
     def _must_fit(self, x: Tensor) -> None:
-        wanted = (
-            "(T, B, *shape)"
-            if self.input_shape is None
-            else f"(T, B, {', '.join(map(str, self.input_shape))})"
-        )
+        wanted = "(T, B, *shape)" if self.input_shape is None else f"(T, B, {', '.join(map(str, self.input_shape))})"
         fits = x.ndim >= 2 and (self.input_shape is None or tuple(x.shape[2:]) == self.input_shape)
         if not fits or 0 in x.shape[:2]:
             remedy = "time first, at least one step and one sample"
@@ -316,9 +316,7 @@ def _scaled(module: nn.Module, factor: float) -> nn.Module:
         for table in (scaled._parameters, scaled._buffers):
             value = table.get(name)
             if value is not None:
-                table[name] = (
-                    type(value)(value.detach() * factor) if table is scaled._parameters else value * factor
-                )
+                table[name] = type(value)(value.detach() * factor) if table is scaled._parameters else value * factor
     return scaled
 
 

@@ -33,9 +33,7 @@ class Action(StrEnum):
     digital_add = "digital_add"  # one addition outside an array
     bits_sram = "bits_sram"  # bits read from or written to a buffer
     bits_bus = "bits_bus"  # bits moved between tiles
-    conductance_read = (
-        "conductance_read"  # nanosiemens under read voltage in one read: array energy is V^2 t G
-    )
+    conductance_read = "conductance_read"  # nanosiemens under read voltage in one read: array energy is V^2 t G
 
 
 @dataclass(frozen=True, order=True)
@@ -65,9 +63,7 @@ class Ledger:
     def open(self, sample_ids: np.ndarray) -> None:
         """Begin one run of a batch; samples whose id is negative are padding and are not counted."""
         if self._counted is not None:
-            raise ParameterError(
-                must("Ledger.open", "called once per run", "a second call", "close() the run before")
-            )
+            raise ParameterError(must("Ledger.open", "called once per run", "a second call", "close() the run before"))
         self._counted = np.asarray(sample_ids) >= 0
 
     def add(self, node: str, tile: str, action: Action, counts: np.ndarray) -> None:

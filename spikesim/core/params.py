@@ -49,9 +49,7 @@ def number(
     rules = [f"above {above:g}" for _ in [0] if above is not None]
     rules += [f"at least {at_least:g}" for _ in [0] if at_least is not None]
     rules += [f"at most {at_most:g}" for _ in [0] if at_most is not None]
-    rule = (
-        ("a whole number " if integer else "a number ") + " and ".join(rules) + (f" {unit}" if unit else "")
-    )
+    rule = ("a whole number " if integer else "a number ") + " and ".join(rules) + (f" {unit}" if unit else "")
     kind = isinstance(value, int) if integer else isinstance(value, (int, float))
     fits = (
         kind
@@ -62,4 +60,4 @@ def number(
         and (at_most is None or value <= at_most)
     )
     if not fits:
-        raise ParameterError(must(name, rule.strip(), value, remedy))
+        raise ParameterError(must(name, rule, value, remedy))

@@ -11,9 +11,7 @@ from ..errors import ParameterError, must, nearest
 
 def names(package: ModuleType) -> list[str]:
     """The members of a family, sorted: the module names in `package` that do not start with `_` or `base`."""
-    return sorted(
-        m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith(("_", "base"))
-    )
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith(("_", "base")))
 
 
 def get(package: ModuleType, name: str, *, field: str = "kind") -> ModuleType:

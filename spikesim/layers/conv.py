@@ -87,9 +87,7 @@ class Convolution:
     def __init__(self, module: nn.Conv2d, in_shape: tuple[int, ...]) -> None:
         self.module, self.in_shape, self._packed = module, tuple(in_shape), Packed((1, 2, 3, 0))
         if len(in_shape) != 3 or in_shape[0] != module.in_channels:
-            raise ParameterError(
-                must("Convolution.in_shape", f"({module.in_channels}, H, W)", tuple(in_shape))
-            )
+            raise ParameterError(must("Convolution.in_shape", f"({module.in_channels}, H, W)", tuple(in_shape)))
         plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
         self.scatters = plain and not isinstance(module.padding, str)
         self._fanout = self._reached()
@@ -118,9 +116,7 @@ class Convolution:
         out = np.empty((ptr.size - 1, *size), np.float32)
         values = np.ones(idx.size, np.float32) if val is None else val
         geometry = Geometry(height, width, sy, sx, py, px)
-        scattered_kernel(
-            ptr, idx, values, self._packed.of(m.weight), bias_of(m, m.out_channels), geometry, out
-        )
+        scattered_kernel(ptr, idx, values, self._packed.of(m.weight), bias_of(m, m.out_channels), geometry, out)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     def row_fanout(self) -> np.ndarray:

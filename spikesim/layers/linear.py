@@ -53,9 +53,7 @@ class Packed:
 
 def bias_of(module: nn.Linear | nn.Conv2d, size: int) -> np.ndarray:
     """The module's bias as float32 (size,), zeros where it has none."""
-    return (
-        np.zeros(size, np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
-    )
+    return np.zeros(size, np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
 
 
 class Dense:

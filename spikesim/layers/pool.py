@@ -24,9 +24,7 @@ class SumPool2d(nn.Module):
         self.padding, self.ceil_mode = padding, ceil_mode
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.avg_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, divisor_override=1
-        )
+        return functional.avg_pool2d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, divisor_override=1)
 
 
 class PoolState(NamedTuple):
@@ -55,9 +53,7 @@ class CumulativeMaxPool2d(nn.Module):
         self.padding, self.dilation, self.ceil_mode = padding, dilation, ceil_mode
 
     def _pool(self, x: Tensor) -> Tensor:
-        return functional.max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
-        )
+        return functional.max_pool2d(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def initial_state(self, shape: tuple[int, ...] | torch.Size, like: Tensor) -> PoolState:
         """Zero sums for a batch of `shape` (B, C, H, W)."""

@@ -29,9 +29,7 @@ _BACK_SCHEMA = (
 def _coefficients(numbers: tuple[Tensor, ...], dtype: np.dtype) -> Coefficients:
     """Scalars for coefficients of one element (the fast kernels), rows for one value per neuron."""
     arrays = (n.detach().numpy() for n in numbers)
-    return Coefficients(
-        *(dtype.type(a.flat[0]) if a.size == 1 else np.ascontiguousarray(a, dtype) for a in arrays)
-    )
+    return Coefficients(*(dtype.type(a.flat[0]) if a.size == 1 else np.ascontiguousarray(a, dtype) for a in arrays))
 
 
 def _flat(x: Tensor, c: Coefficients) -> np.ndarray:
@@ -158,9 +156,7 @@ def _backward(ctx: Any, grad_spikes: Tensor, grad_last: Tensor, _: Tensor) -> tu
         detach,
     )
     d_leak, d_bias, d_threshold, d_shift = (
-        (_reduced(total, like) for total, like in zip(sums, (leak, bias, threshold, shift)))
-        if learn
-        else (None,) * 4
+        (_reduced(total, like) for total, like in zip(sums, (leak, bias, threshold, shift))) if learn else (None,) * 4
     )
     return (drive, first, d_leak, None, d_bias, d_threshold, None, d_shift, *(None,) * 6)
 

@@ -157,9 +157,7 @@ def charge_kernel(x, v, c, gated, spikes, charge):  # type: ignore[no-untyped-de
             drive, out, kept = x[t, b, lo:hi], spikes[t, b, lo:hi], charge[t, b, lo:hi]
             if gated:
                 for i in range(hi - lo):
-                    out[i], state[i], kept[i] = _gated_step(
-                        state[i], drive[i], one_neuron(row, i), _fires, _passed
-                    )
+                    out[i], state[i], kept[i] = _gated_step(state[i], drive[i], one_neuron(row, i), _fires, _passed)
             else:
                 for i in range(hi - lo):
                     out[i], state[i], kept[i] = _step(state[i], drive[i], one_neuron(row, i), _fires, _passed)

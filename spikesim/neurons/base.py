@@ -135,9 +135,7 @@ class Neuron(nn.Module):
         self.strict, self.detach_reset = strict, detach_reset
         unknown = set(learn) - {"leak", "threshold"}
         if unknown:
-            raise ParameterError(
-                must(f"{type(self).__name__}.learn", "a choice of leak, threshold", sorted(unknown))
-            )
+            raise ParameterError(must(f"{type(self).__name__}.learn", "a choice of leak, threshold", sorted(unknown)))
         for name, value in (("threshold", threshold), ("leak", leak), ("gain", gain), ("initial", initial)):
             tensor = self._checked(name, value)
             if name in learn:
@@ -156,9 +154,7 @@ class Neuron(nn.Module):
         tensor = torch.as_tensor(value).detach().clone()
         tensor = tensor if tensor.dtype in MEMBRANE_DTYPES else tensor.to(torch.get_default_dtype())
         for extreme in (tensor.min(), tensor.max()) if tensor.numel() else ():
-            bounds: dict[str, Any] = {"threshold": {"above": 0}, "leak": {"at_least": 0, "at_most": 1}}.get(
-                name, {}
-            )
+            bounds: dict[str, Any] = {"threshold": {"above": 0}, "leak": {"at_least": 0, "at_most": 1}}.get(name, {})
             number(field, float(extreme), **bounds)
         return tensor
 
@@ -176,9 +172,7 @@ class Neuron(nn.Module):
         """The state before the first step for a batch of `shape` (B, *shape), with dtype and device of `like`."""
         return State(self.initial.to(like).expand(tuple(shape)).contiguous())
 
-    def forward(
-        self, x: Tensor, state: State | None = None, unroll: Unroll | None = None
-    ) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, unroll: Unroll | None = None) -> tuple[Tensor, State]:
         """Run over x (T, B, *shape); `unroll` None takes the kernel where it can (CPU, float32 or float64)."""
         if x.ndim < 2 or x.dtype not in MEMBRANE_DTYPES:
             got = f"{tuple(x.shape)} {x.dtype}"
@@ -186,9 +180,7 @@ class Neuron(nn.Module):
         state = state or self.initial_state(x.shape[1:], x)
         if state.v.shape != x.shape[1:]:
             rule = f"{tuple(x.shape[1:])} as its drive"
-            raise ShapeError(
-                must(f"{type(self).__name__}.state", rule, tuple(state.v.shape), "one state per batch")
-            )
+            raise ShapeError(must(f"{type(self).__name__}.state", rule, tuple(state.v.shape), "one state per batch"))
         run = unroll or (by_kernel if x.device.type == "cpu" else by_steps)
         spikes, v = run(x, state.v, self.coefficients(x), self)
         return spikes, State(v)

@@ -61,7 +61,5 @@ class LIF(Neuron):
             "subtract": BySubtraction(reset_delay), "zero": ToValue(0.0, reset_delay), "none": NoReset(),
         }  # fmt: skip
         if reset not in kinds:
-            raise ParameterError(
-                must("LIF.reset", "one of subtract, zero, none", reset, nearest(reset, kinds))
-            )
+            raise ParameterError(must("LIF.reset", "one of subtract, zero, none", reset, nearest(reset, kinds)))
         return cls(beta, threshold, reset=kinds[reset], strict=True, **options)

@@ -1,0 +1,158 @@
+"""Saving a network: `network.json` (format, graph, node settings) and `network.safetensors` (tensors). No pickle.
+
+Loading runs no code from the folder: node kinds are looked up in the table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from . import surrogate
+from .core.files import folder, read_json, write_json, written
+from .errors import ArtefactError, must, nearest
+from .layers import CumulativeMaxPool2d, SumPool2d
+from .network import Conversion, Edge, Network
+from .neurons import IF, LIF, BySubtraction, Neuron, NoReset, Reset, ToValue
+from .readout import readout_of
+
+FORMAT = 1
+"""Version of the folder layout; a newer one is refused."""
+
+_RESETS: dict[str, type[Reset]] = {r.__name__: r for r in (BySubtraction, ToValue, NoReset)}
+_SURROGATES = {s.__name__: s for s in surrogate.Surrogate.__subclasses__()}
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+_SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.Linear: ("in_features", "out_features"),
+    nn.Conv2d: (
+        "in_channels",
+        "out_channels",
+        "kernel_size",
+        "stride",
+        "padding",
+        "dilation",
+        "groups",
+        "padding_mode",
+    ),
+    nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+    nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
+    nn.AvgPool2d: (*_WINDOW, "count_include_pad", "divisor_override"),
+    nn.MaxPool2d: (*_WINDOW, "dilation"),
+    nn.AdaptiveAvgPool2d: ("output_size",),
+    nn.Flatten: ("start_dim", "end_dim"),
+    nn.Dropout: ("p",),
+    nn.Dropout2d: ("p",),
+    nn.Identity: (),
+    nn.ReLU: (),
+    SumPool2d: _WINDOW,
+    CumulativeMaxPool2d: (*_WINDOW, "dilation"),
+}
+"""Node kinds that can be saved and the constructor arguments that describe them (a bias is seen in the tensors)."""
+
+_KINDS = {kind.__name__: kind for kind in _SETTINGS}
+
+
+def _named(value: Any) -> dict[str, Any]:
+    return {"kind": type(value).__name__, **asdict(value)}
+
+
+def _described(name: str, module: nn.Module) -> dict[str, Any]:
+    """A node as JSON: kind and settings."""
+    if isinstance(module, Neuron):
+        learn = sorted(module._parameters)
+        return {
+            "kind": type(module).__name__, "reset": _named(module.reset), "surrogate": _named(module.surrogate),
+            "strict": module.strict, "detach_reset": module.detach_reset, "learn": learn,
+        }  # fmt: skip
+    settings = _SETTINGS.get(type(module))
+    if settings is None:
+        known = ", ".join([*_KINDS, "IF", "LIF"])
+        raise ArtefactError(
+            must(f"network.{name}", f"one of {known}", type(module).__name__, "replace it before saving")
+        )
+    described = {"kind": type(module).__name__, **{s: getattr(module, s) for s in settings}}
+    return {**described, "bias": module.bias is not None} if isinstance(module, (nn.Linear, nn.Conv2d)) else described
+
+
+def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+    """The module of a node from its JSON; tensors of neurons are taken as they are, others by load_state_dict."""
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
+    kind = settings.pop("kind")
+    if kind in ("IF", "LIF"):
+        reset, slope = dict(settings["reset"]), dict(settings["surrogate"])
+        options: dict[str, Any] = {
+            "threshold": tensors[f"{name}.threshold"], "gain": tensors[f"{name}.gain"], "initial": tensors[f"{name}.initial"],
+            "reset": _lookup(_RESETS, reset.pop("kind"), name)(**reset),
+            "surrogate": _lookup(_SURROGATES, slope.pop("kind"), name)(**slope),
+            "strict": settings["strict"], "detach_reset": settings["detach_reset"], "learn": settings["learn"],
+        }  # fmt: skip
+        return IF(**options) if kind == "IF" else LIF(tensors[f"{name}.leak"], **options)
+    return _lookup(_KINDS, kind, name)(**settings)
+
+
+def _lookup(table: dict[str, Callable[..., Any]], kind: str, name: str) -> Callable[..., Any]:
+    if kind not in table:
+        raise ArtefactError(must(f"network.json node {name}", "of a known kind", kind, nearest(kind, table)))
+    return table[kind]
+
+
+def save(network: Network, path: str | Path) -> Path:
+    """Write `network` into the folder `path` (made if missing); each file appears whole or not at all.
+
+    Raises ArtefactError when a node cannot be described or the folder cannot be written; nothing is written then.
+    """
+    where = Path(path)
+    nodes = {name: _described(name, module) for name, module in network.nodes.items()}
+    tensors = {k: v.detach().contiguous().clone() for k, v in network.state_dict().items()}
+    if network.calibration is not None:
+        tensors["calibration"] = network.calibration.detach().contiguous().clone()
+    description = {
+        "format": FORMAT,
+        "nodes": nodes,
+        "edges": [[e.source, e.target, e.delay] for e in network.edges],
+        "output": network.output,
+        "input_shape": network.input_shape,
+        "readout": {**_named(network.readout), "kind": network.readout.kind},
+        "dt": network.dt,
+        "conversion": None if network.conversion is None else asdict(network.conversion),
+    }
+    folder(where)
+    with written(where / "network.safetensors") as temporary:
+        save_file(tensors, temporary)
+    write_json(where / "network.json", description)
+    return where
+
+
+def load(path: str | Path) -> Network:
+    """The network saved at `path`; ArtefactError when it is missing, broken or of a newer format."""
+    where = Path(path)
+    described = read_json(where / "network.json")
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        got = described.get("format") if isinstance(described, dict) else type(described).__name__
+        raise ArtefactError(must(f"{where / 'network.json'} format", f"{FORMAT}", got, "save it with this version"))
+    try:
+        tensors = load_file(where / "network.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise ArtefactError(must(f"{where / 'network.safetensors'}", "a safetensors file", str(error))) from None
+    calibration = tensors.pop("calibration", None)
+    conversion = described["conversion"] and Conversion(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in described["conversion"].items()}
+    )
+    network = Network(
+        {name: _rebuilt(name, node, tensors) for name, node in described["nodes"].items()},
+        [Edge(*edge) for edge in described["edges"]],
+        output=described["output"], input_shape=described["input_shape"], readout=readout_of(**described["readout"]),
+        dt=described["dt"], conversion=conversion or None, calibration=calibration,
+    )  # fmt: skip
+    missing, unknown = network.load_state_dict(tensors, strict=False)
+    if missing or unknown:
+        raise ArtefactError(
+            must(f"{where}", "complete", f"missing {missing[:3]}, unknown {unknown[:3]}", "save it again")
+        )
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,153 @@
+"""Laws of running: three engines agree, a run may be cut anywhere, rows are independent, nothing is mutated."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import spikesim as ss
+from spikesim.network import INPUT
+from spikesim.neurons import Neuron
+
+
+def whole(network: ss.Network, seed: int = 0) -> ss.Network:
+    """Small whole weights, whose sums are exact in any order, and no gradient."""
+    draw = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.data = torch.randint(-3, 4, parameter.shape, generator=draw).float()
+    return network.requires_grad_(False).eval()
+
+
+def convolutional() -> ss.Network:
+    return whole(
+        ss.Network.chain(
+            nn.Conv2d(2, 4, 5, stride=2, padding=1),
+            ss.IF(torch.tensor([2.0, 3.0, 4.0, 5.0]).view(4, 1, 1), initial=1.0),
+            nn.Conv2d(4, 6, 3, padding=1),
+            ss.LIF(0.5, 4.0, reset=ss.ToValue(0.0)),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(6 * 9, 5),
+            ss.LIF.snntorch(0.5, 6.0),
+        )
+    )
+
+
+def recurrent() -> ss.Network:
+    nodes = {"fc.in": nn.Linear(12, 8), "fc.back": nn.Linear(8, 8), "lif": ss.LIF(0.5, 3.0), "out": nn.Linear(8, 3)}
+    edges = [
+        ss.Edge(INPUT, "fc.in"), ss.Edge("fc.in", "lif"), ss.Edge("lif", "fc.back", 2), ss.Edge("fc.back", "lif"),
+        ss.Edge("lif", "out"), ss.Edge("lif", "out", 3),
+    ]  # fmt: skip
+    return whole(ss.Network(nodes, edges, output="out"))
+
+
+def drawn(shape: tuple[int, ...], seed: int = 1, rate: float = 0.15) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return (torch.rand(shape, generator=draw) < rate).float() * torch.randint(1, 3, shape, generator=draw)
+
+
+NETWORKS = {"convolutional": (convolutional, (2, 15, 14)), "recurrent": (recurrent, (12,))}
+ENGINES = [ss.Reference(), ss.Fused(), ss.EventDriven(always=True), ss.EventDriven(), ss.Fused(budget_mb=0.001)]
+
+
+@pytest.fixture(params=sorted(NETWORKS))
+def case(request: pytest.FixtureRequest) -> tuple[ss.Network, torch.Tensor]:
+    make, shape = NETWORKS[request.param]
+    return make(), drawn((12, 3, *shape))
+
+
+@pytest.mark.parametrize(
+    "engine", ENGINES, ids=lambda e: f"{type(e).__name__}{e.budget_mb:g}{getattr(e, 'always', '')}"
+)
+def test_engines_agree_spike_for_spike(case: tuple[ss.Network, torch.Tensor], engine: ss.Fused) -> None:
+    network, x = case
+    spiking = [name for name, node in network.nodes.items() if isinstance(node, Neuron)]
+    wanted = ss.run(network, x, engine=ss.Reference(), record=spiking)
+    got = ss.run(network, x, engine=engine, record=spiking)
+    assert all(0 < wanted.recording[name].mean() < 1 for name in spiking)
+    assert all(torch.equal(got.recording[name], wanted.recording[name]) for name in spiking)
+    assert torch.equal(got.output, wanted.output)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cut=st.integers(1, 11), name=st.sampled_from(sorted(NETWORKS)))
+def test_a_run_cut_anywhere_equals_the_whole(cut: int, name: str) -> None:
+    make, shape = NETWORKS[name]
+    network, x = make(), drawn((12, 3, *shape))
+    first = ss.run(network, x[:cut])
+    second = ss.run(network, x[cut:], state=first.state)
+    assert torch.equal(torch.cat([first.output, second.output]), ss.run(network, x).output)
+
+
+def test_batch_rows_are_independent(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    together = ss.run(network, x).output
+    assert torch.equal(torch.cat([ss.run(network, x[:, b : b + 1]).output for b in range(3)], 1), together)
+
+
+def test_threads_change_nothing(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    before, outputs = numba.get_num_threads(), []
+    for threads in (1, before):
+        numba.set_num_threads(threads)
+        outputs.append(ss.run(network, x, engine=ss.EventDriven(always=True)).output)
+    numba.set_num_threads(before)
+    assert torch.equal(*outputs)
+
+
+def test_silence_stays_silent() -> None:
+    network = ss.Network.chain(nn.Linear(5, 4, bias=False), ss.LIF(0.9), nn.Linear(4, 3, bias=False), ss.IF())
+    assert not ss.run(network, torch.zeros(20, 2, 5)).output.any()
+
+
+def test_inputs_and_states_are_never_mutated(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    kept = x.clone()
+    first = ss.run(network, x[:4])
+    states = {k: [t.clone() for t in v] for k, v in first.state.nodes.items() if v is not None}
+    ss.run(network, x[4:], state=first.state)
+    assert torch.equal(x, kept)
+    for name, tensors in states.items():
+        assert all(torch.equal(a, b) for a, b in zip(first.state.nodes[name], tensors))
+
+
+def test_constant_drive_equals_the_repeated_input(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    shown = ss.run(network, x[0], steps=6).output
+    assert torch.equal(shown, ss.run(network, x[:1].repeat(6, *[1] * (x.ndim - 1))).output)
+
+
+def test_recorded_membrane_is_the_state(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    name = next(name for name, node in network.nodes.items() if isinstance(node, Neuron))
+    run = ss.run(network, x, record=[f"{name}.v"])
+    assert run.recording[f"{name}.v"].shape[:2] == x.shape[:2]
+    assert torch.equal(run.recording[f"{name}.v"][-1], run.state.nodes[name].v)
+    assert torch.equal(run.output, ss.run(network, x).output)
+
+
+def test_strided_inputs_give_the_same(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    batch_first = x.transpose(0, 1).contiguous()
+    assert torch.equal(ss.run(network, batch_first.transpose(0, 1)).output, ss.run(network, x).output)
+
+
+def test_hooked_layers_are_called(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    name, module = next((n, m) for n, m in network.nodes.items() if isinstance(m, (nn.Linear, nn.Conv2d)))
+    seen = []
+    handle = module.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    ss.run(network, x, engine=ss.EventDriven(always=True))
+    handle.remove()
+    assert seen, name
+
+
+def test_numpy_and_integers_are_taken(case: tuple[ss.Network, torch.Tensor]) -> None:
+    network, x = case
+    assert torch.equal(ss.run(network, x.numpy().astype(np.int64)).output, ss.run(network, x).output)

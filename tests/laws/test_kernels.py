@@ -1,0 +1,103 @@
+"""Law 1: every kernel equals the plain reference it was recorded with, bit for bit, on drawn shapes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spikesim.layers import conv, counting, linear
+from spikesim.neurons import _membrane, _membrane_backward
+from spikesim.neurons._membrane import Coefficients
+from spikesim.neurons._membrane_backward import Rule
+from spikesim.surrogate import SLOPES, Slope, slope_row, slope_row_reference
+
+SHAPES = [(1, 1, 1), (7, 3, 5), (4, 1, 40_000)]
+
+
+def coefficients(rng: np.random.Generator, dtype: type, size: int, per_neuron: bool) -> Coefficients:
+    def draw(low: float, high: float) -> object:
+        return rng.uniform(low, high, size).astype(dtype) if per_neuron else dtype(rng.uniform(low, high))
+
+    return Coefficients(draw(0.5, 1), draw(0.5, 1.5), draw(-0.1, 0.1), draw(0.5, 1), draw(0, 0.5), draw(0.5, 1))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize("gated", [False, True])
+def test_membrane_kernels_equal_their_references(shape: tuple[int, ...], per_neuron: bool, gated: bool) -> None:
+    rng = np.random.default_rng(sum(shape))
+    x = rng.normal(0.3, 0.6, shape).astype(np.float32)
+    c = coefficients(rng, np.float32, shape[2], per_neuron)
+    v = rng.uniform(0, 1, shape[1:]).astype(np.float32)
+    fast, slow = [v.copy(), np.empty_like(x), np.empty_like(x)], [v.copy(), np.empty_like(x), np.empty_like(x)]
+    _membrane.run_kernel(x, fast[0], c, gated, fast[1])
+    _membrane.run_reference(x, slow[0], c, gated, slow[1])
+    assert 0 < slow[1].mean() < 1 or x.size == 1
+    assert all(np.array_equal(a, b) for a, b in zip(fast[:2], slow[:2]))
+    fast[0], slow[0] = v.copy(), v.copy()
+    _membrane.charge_kernel(x, fast[0], c, gated, fast[1], fast[2])
+    _membrane.charge_reference(x, slow[0], c, gated, slow[1], slow[2])
+    assert all(np.array_equal(a, b) for a, b in zip(fast, slow))
+
+
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("through", [0.0, 1.0])
+def test_backward_kernel_equals_its_reference(gated: bool, through: float) -> None:
+    rng = np.random.default_rng(3)
+    shape = (9, 2, 33)
+    c = coefficients(rng, np.float64, 33, True)
+    charge, grads = rng.normal(0.6, 0.5, shape), rng.normal(size=shape)
+    v0, carry = rng.uniform(0, 1, shape[1:]), rng.normal(size=shape[1:])
+    rule = Rule(gated, through, 0, *(np.float64(n) for n in (1.0, np.pi, 0.0, 1.0)))
+    fast = [carry.copy(), np.empty(shape), np.zeros((4, *shape[1:]))]
+    slow = [carry.copy(), np.empty(shape), np.zeros((4, *shape[1:]))]
+    _membrane_backward.backward_kernel(grads, charge, v0, fast[0], c, rule, fast[1], fast[2])
+    _membrane_backward.backward_reference(grads, charge, v0, slow[0], c, rule, slow[1], slow[2])
+    for a, b in zip(fast, slow):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("code", range(len(SLOPES)))
+def test_slope_rows_equal_their_equations(code: int) -> None:
+    u = np.linspace(-2, 2, 101)
+    c = Slope(*(np.float64(n) for n in (0.7, 1.3, 0.0, 1.0)))
+    fast, slow = np.empty_like(u), np.empty_like(u)
+    slope_row(code, u, c, fast)
+    slope_row_reference(code, u, c, slow)
+    np.testing.assert_allclose(fast, slow, rtol=1e-15)  # exp may differ in the last bit between numpy and libm
+
+
+def drawn_lists(rng: np.random.Generator, rows: int, size: int) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    x = (rng.random((rows, size)) < 0.2) * rng.integers(1, 4, (rows, size))
+    return x, counting.event_lists(x.astype(np.float32))
+
+
+def test_counting_kernels_equal_their_references() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.integers(-2, 3, (4, 3, 11)).astype(np.float32)
+    fanout = rng.integers(0, 9, 11)
+    fast, slow = np.zeros((3, 2), np.int64), np.zeros((3, 2), np.int64)
+    counting.reach_kernel(x, fanout, fast)
+    counting.reach_reference(x, fanout, slow)
+    assert np.array_equal(fast, slow)
+    dense, (ptr, idx, val) = drawn_lists(rng, 6, 17)
+    again = [np.empty_like(idx), np.empty_like(val)]
+    counting.index_reference(dense.astype(np.float32), ptr, *again)
+    assert np.array_equal(again[0], idx) and np.array_equal(again[1], val)
+
+
+def test_event_kernels_equal_their_references() -> None:
+    rng = np.random.default_rng(6)
+    _, lists = drawn_lists(rng, 5, 3 * 9 * 8)
+    weight = rng.normal(size=(3, 3, 2, 4)).astype(np.float32)
+    bias = rng.normal(size=4).astype(np.float32)
+    geometry = conv.Geometry(9, 8, 2, 1, 1, 0)
+    fast, slow = np.empty((5, 5, 7, 4), np.float32), np.empty((5, 5, 7, 4), np.float32)
+    conv.scattered_kernel(*lists, weight, bias, geometry, fast)
+    conv.scattered_reference(*lists, weight, bias, geometry, slow)
+    assert np.array_equal(fast, slow)
+    flat = rng.normal(size=(3 * 9 * 8, 6)).astype(np.float32)
+    out = [np.empty((5, 6), np.float32), np.empty((5, 6), np.float32)]
+    linear.rows_added_kernel(*lists, flat, np.zeros(6, np.float32), out[0])
+    linear.rows_added_reference(*lists, flat, np.zeros(6, np.float32), out[1])
+    assert np.array_equal(out[0], out[1])
