@@ -1,0 +1,25 @@
+"""Conversion: ANN -> capture -> draft -> steps of a recipe -> network and report. Read `converter.py`, then `draft.py`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "converter": ("convert",),
+    "recipe": ("RECIPES", "Recipe", "Step"),
+    "report": ("ConversionReport", "LayerReport"),
+    "fold_batch_norm": ("FoldBatchNorm",),
+    "initial_potential": ("InitialPotential",),
+    "pool_before_neuron": ("PoolBeforeNeuron",),
+    "threshold_balance": ("ThresholdBalance",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'spikesim.conversion' has no attribute {name!r}")
+    return getattr(import_module(f"spikesim.conversion.{_HOME_OF[name]}"), name)

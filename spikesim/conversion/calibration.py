@@ -1,0 +1,105 @@
+"""Calibration data: anything a user has, streamed as chunks of one size, checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import ParameterError, ShapeError, must
+
+CHUNK = 64
+"""Inputs per chunk. One size for all, so that the result does not depend on how the data came in batches."""
+
+ENOUGH = 64
+"""Fewer calibration inputs than this give a warning."""
+
+KEPT = 32
+"""Inputs that the network keeps, and that errors are measured on."""
+
+
+class Calibration:
+    """A stream of the ANN's inputs.
+
+    device  where the ANN is
+    data    a tensor or array (N, *shape); an iterable of batches x or (x, y); a torch Dataset of samples; or a
+            dataset of recordings with `frames()`, whose event counts are what the ANN sees
+    Raises ParameterError (empty, not finite, no tensor), ShapeError (batches that differ). A one-shot iterator can
+    be streamed once: recipes with more than one pass need data that can be iterated again.
+    """
+
+    def __init__(self, data: Any, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        if hasattr(data, "frames"):
+            data = data.frames()
+        if isinstance(data, Dataset):
+            data = DataLoader(data, batch_size=CHUNK)
+        if isinstance(data, (Tensor, np.ndarray)) or _is_pair(data):
+            data = [data]
+        if not isinstance(data, Iterable):
+            rule = "a tensor (N, *shape), batches of x or (x, y), or a dataset with frames()"
+            raise ParameterError(must("convert.calibration", rule, type(data).__name__))
+        stream = iter(data)
+        self.count = 0  # inputs seen by the last pass
+        head: list[Any] = []
+        while sum(len(_inputs(batch)) for batch in head) < KEPT:
+            batch = next(stream, None)
+            if batch is None:
+                break
+            head.append(batch)
+        if not sum(len(_inputs(batch)) for batch in head):
+            raise ParameterError(must("convert.calibration", "at least one input", "none", f"give {ENOUGH} or more"))
+        self.first = _finite(torch.cat([_inputs(batch) for batch in head])[:KEPT].clone().to(self.device))
+        self._source: Iterable[Any] = chain(head, stream) if stream is data else data
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(*shape) of one input."""
+        return tuple(self.first.shape[1:])
+
+    def chunks(self) -> Iterator[tuple[Tensor, int]]:
+        """(x (CHUNK, *shape) float32, n): the first n rows are data, the rest zeros that fill the last chunk."""
+        self.count, rest = 0, self.first[:0]
+        for batch in self._source:
+            x = _inputs(batch).to(self.device)
+            if tuple(x.shape[1:]) != self.shape:
+                raise ShapeError(must("convert.calibration", f"(N, {_listed(self.shape)}) in every batch", tuple(x.shape)))
+            rest = torch.cat([rest, _finite(x)])
+            while len(rest) >= CHUNK:
+                self.count += CHUNK
+                yield rest[:CHUNK], CHUNK
+                rest = rest[CHUNK:]
+        if len(rest):
+            self.count += len(rest)
+            yield torch.cat([rest, rest.new_zeros(CHUNK - len(rest), *self.shape)]), len(rest)
+
+
+def _is_pair(data: Any) -> bool:
+    """Whether data is (inputs, labels) rather than a sequence of batches."""
+    return isinstance(data, tuple) and len(data) == 2 and np.ndim(data[0]) > 1 and np.ndim(data[1]) == 1
+
+
+def _inputs(batch: Any) -> Tensor:
+    """The x (N, *shape) of a batch x or (x, y), as float32."""
+    x = batch[0] if isinstance(batch, (tuple, list)) and len(batch) else batch
+    if not isinstance(x, (Tensor, np.ndarray)) or x.ndim < 2:
+        got = f"{type(x).__name__} {tuple(getattr(x, 'shape', ()))}".replace(" ()", "")
+        raise ShapeError(must("convert.calibration", "tensors (N, *shape)", got, "one sample needs x[None]"))
+    return torch.as_tensor(x).detach().to(torch.float32)
+
+
+def _finite(x: Tensor) -> Tensor:
+    bad = (~torch.isfinite(x)).nonzero()
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        raise ParameterError(must("convert.calibration", "finite", f"{x[where].item()} at {where}", "clean the inputs"))
+    return x
+
+
+def _listed(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))

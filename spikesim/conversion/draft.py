@@ -1,0 +1,123 @@
+"""The draft: an ANN as a small graph of plain torch modules, which the steps of a recipe rewrite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from ..network import INPUT
+from .calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What a step found for one neuron node.
+
+    theta    threshold and amplitude of a spike in the ANN's units; broadcasts to *shape ((C, 1, 1) for maps)
+    clipped  share of the non-zero calibration activations above theta
+    rate     mean over neurons of mean activation / theta: expected spikes per neuron and step
+    silent   channels (or neurons) that were never positive on the calibration data
+    """
+
+    theta: Tensor
+    clipped: float
+    rate: float
+    silent: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operation: `module` applied to the sum of its sources.
+
+    name       the user's dotted path, made unique; module   a plain torch module that owns its tensors
+    path       where it stands in the user's model;  sources  names of nodes, or "input"
+    threshold  neurons only, set by a step;          initial  start of the membrane, as a share of the threshold
+    """
+
+    name: str
+    module: nn.Module
+    sources: tuple[str, ...]
+    path: str
+    threshold: Threshold | None = None
+    initial: float = 0.0
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Nodes in order of execution, the output's name, and the calibration data the steps may stream.
+
+    input_shape  (*shape) of one sample
+    """
+
+    nodes: tuple[Node, ...]
+    output: str
+    input_shape: tuple[int, ...]
+    calibration: Calibration
+
+    def node(self, name: str) -> Node:
+        """The node called `name`."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def users(self, name: str) -> list[Node]:
+        """The nodes that read `name`."""
+        return [node for node in self.nodes if name in node.sources]
+
+    def neurons(self) -> list[Node]:
+        """The activations, which become spiking neurons."""
+        return [node for node in self.nodes if isinstance(node.module, nn.ReLU)]
+
+    def chain(self, kind: type[nn.Module] | tuple[type[nn.Module], ...], then: type[nn.Module]) -> Iterator[tuple[Node, Node]]:
+        """Pairs (a, b) where b of type `then` reads nothing but a of type `kind`, and nobody else reads a."""
+        for b in self.nodes:
+            if not isinstance(b.module, then) or len(b.sources) != 1 or b.sources[0] == INPUT:
+                continue
+            a = self.node(b.sources[0])
+            if isinstance(a.module, kind) and len(self.users(a.name)) == 1 and a.name != self.output:
+                yield a, b
+
+    def changed(self, *nodes: Node) -> Draft:
+        """The draft with the nodes of these names exchanged."""
+        fresh = {node.name: node for node in nodes}
+        return replace(self, nodes=tuple(fresh.get(node.name, node) for node in self.nodes))
+
+    def without(self, name: str) -> Draft:
+        """The draft with a node of one source taken out and its readers joined to that source."""
+        (source,) = self.node(name).sources
+        kept = tuple(
+            replace(n, sources=tuple(source if s == name else s for s in n.sources)) for n in self.nodes if n.name != name
+        )
+        return replace(self, nodes=kept, output=source if self.output == name else self.output)
+
+    def swapped(self, first: str, second: str) -> Draft:
+        """The draft with `second`, the only reader of `first`, executed before it."""
+        a, b = self.node(first), self.node(second)
+        places = {first: replace(b, sources=a.sources), second: replace(a, sources=(second,))}
+        order = []
+        for node in self.nodes:
+            node = places.get(node.name, node)
+            if node.name not in (first, second):
+                node = replace(node, sources=tuple(first if s == second else s for s in node.sources))
+            order.append(node)
+        return replace(self, nodes=tuple(order), output=first if self.output == second else self.output)
+
+    @torch.no_grad()
+    def values(self, x: Tensor) -> dict[str, Tensor]:
+        """Every node's value for x (B, *shape), by name: for small x."""
+        return {node.name: value for node, value in self.replay(x)}
+
+    def replay(self, x: Tensor) -> Iterator[tuple[Node, Tensor]]:
+        """Run the ANN that the draft stands for on x (B, *shape); values nobody reads any more are dropped."""
+        values = {INPUT: x.detach()}
+        last = {source: node.name for node in self.nodes for source in node.sources}
+        for node in self.nodes:
+            total = values[node.sources[0]]
+            for source in node.sources[1:]:
+                total = total + values[source]
+            values[node.name] = value = node.module(total)
+            for source in set(node.sources):
+                if last[source] == node.name:
+                    del values[source]
+            yield node, value

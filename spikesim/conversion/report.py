@@ -1,0 +1,70 @@
+"""ConversionReport: what every activation became, and how far the network is from its ANN."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One activation and its neuron.
+
+    node, path        name in the network, dotted path in the ANN
+    threshold         (smallest, median, largest) theta, in the ANN's units
+    clipped           share of the non-zero calibration activations above theta
+    rate              expected spikes per neuron and step: mean activation / theta
+    error             |r - a| / |a|: time mean of the spikes times theta, against the ANN's activation
+    """
+
+    node: str
+    path: str
+    threshold: tuple[float, float, float]
+    clipped: float
+    rate: float
+    error: float
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What `convert` did.
+
+    layers          one `LayerReport` per activation, in order
+    recipe, tuned   name of the recipe; the T it was asked to suit (None: any)
+    steps, samples  T and number of calibration inputs the errors were measured at, shown at every step
+    output_error    |y - ANN| / |ANN| of the time mean of the output
+    calibrated      number of calibration inputs
+    warnings        one line each
+    """
+
+    layers: tuple[LayerReport, ...]
+    recipe: str
+    tuned: int | None
+    steps: int
+    samples: int
+    calibrated: int
+    output_error: float
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain numbers, lists and dicts."""
+        described = asdict(self)
+        described["layers"] = [{**asdict(layer), "threshold": list(layer.threshold)} for layer in self.layers]
+        described["warnings"] = list(self.warnings)
+        return described
+
+    def __str__(self) -> str:
+        width = min(max([5, *(len(layer.node) for layer in self.layers)]), 24)
+        head = f"{'layer':{width}}  {'theta min':>9}  {'median':>9}  {'max':>9}  {'clipped':>7}  {'rate':>6}  {'error':>6}"
+        rows = [_row(layer, width) for layer in self.layers]
+        last = (
+            f"output error {self.output_error:.4f} at T = {self.steps} on {self.samples} of {self.calibrated} "
+            f"calibration inputs, recipe {self.recipe}"
+        )
+        return "\n".join([head, *rows, last, *(f"warning: {line}" for line in self.warnings)])
+
+
+def _row(layer: LayerReport, width: int) -> str:
+    name = layer.node if len(layer.node) <= width else "…" + layer.node[1 - width :]
+    thetas = "  ".join(f"{theta:9.4g}" for theta in layer.threshold)
+    return f"{name:{width}}  {thetas}  {layer.clipped:7.2%}  {layer.rate:6.3f}  {layer.error:6.3f}"

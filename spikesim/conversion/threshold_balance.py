@@ -1,0 +1,66 @@
+"""ThresholdBalance: how much one spike of each neuron stands for, from the calibration data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..core.params import check
+from ..errors import ParameterError, must
+from .draft import Draft, Threshold
+from .statistics import Activity
+
+FLOOR = 1e-6
+"""Thresholds below this share of the layer's largest are raised to the largest: such a channel is silent."""
+
+
+@dataclass(frozen=True)
+class ThresholdBalance:
+    """theta = a percentile of the non-zero activations, per channel of maps and per neuron of vectors.
+
+    percentile  100: the maximum, which loses nothing as T grows; 99.9: finer steps for the many, the few are clipped
+    One streaming pass, without averages over batches. Diehl et al. 2015; Rueckauer et al. 2017.
+    """
+
+    percentile: float = 100.0
+
+    def __post_init__(self) -> None:
+        check(self, "percentile", above=0, at_most=100, unit="%")
+
+    def __call__(self, draft: Draft) -> Draft:
+        activities = self._observed(draft)
+        return draft.changed(
+            *(replace(n, threshold=self._threshold(n.name, activities[n.name])) for n in draft.neurons())
+        )
+
+    def _observed(self, draft: Draft) -> dict[str, tuple[Activity, int]]:
+        """name -> (statistics, number of axes of one sample's activation)."""
+        neurons = {neuron.name for neuron in draft.neurons()}
+        seen: dict[str, tuple[Activity, int]] = {}
+        with torch.no_grad():
+            for x, count in draft.calibration.chunks():
+                for node, value in draft.replay(x):
+                    if node.name in neurons:
+                        fresh = Activity(value.shape[1], value.device, self.percentile < 100)
+                        seen.setdefault(node.name, (fresh, value.ndim - 1))[0].add(value[:count])
+        return seen
+
+    def _threshold(self, name: str, observed: tuple[Activity, int]) -> Threshold:
+        activity, axes = observed
+        theta, above = activity.percentile(self.percentile)
+        largest = theta.max()
+        if not bool(torch.isfinite(largest)):
+            raise ParameterError(must(f"ann.{name}", "finite on the calibration data", f"{largest.item()}"))
+        largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+        silent = theta <= FLOOR * largest
+        theta = torch.where(silent, largest, theta)
+        rate = float((activity.mean / theta).mean())
+        clipped = float(above.sum()) / max(activity.positive, 1)
+        return Threshold(_broadcast(theta, axes), clipped, rate, int(silent.sum()))
+
+
+def _broadcast(theta: Tensor, axes: int) -> Tensor:
+    """(C,) -> (C, 1, 1) for maps."""
+    return theta.reshape(-1, *[1] * (axes - 1))
