@@ -1,0 +1,37 @@
+"""Recordings and images with labels: readers, the embedded default, and the event-camera emulator.
+
+    from spikesim import datasets
+    data = datasets.load("digits")          # embedded; or "nmnist", a folder, an .npz
+
+Every public name is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+if __name__ == "datasets":
+    raise ImportError("import spikesim.datasets; the bare name `datasets` belongs to another package")
+
+_HOMES = {
+    "base": ("ArrayDataset", "EventDataset"),
+    "catalogue": ("available", "describe", "find", "load"),
+    "digits": ("digits",),
+    "emulator": ("EventCamera", "emulate"),
+    "images": ("Images", "emulated", "load_images"),
+    "nmnist": ("read_folder", "write_folder"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -9,60 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .core.ledger import Ledger
 from .core.params import number
 from .core.seeds import Seeds
+from .datasets import ArrayDataset, EventDataset
 from .engine import run
-from .errors import DatasetError, must
 from .execution import Engine
 
 BATCH = 66
 """Samples per evaluation batch: three batches for the 198 recordings of a fold."""
 
 
-@runtime_checkable
-class EventData(Protocol):
-    """Labelled recordings: what `spikesim.datasets.EventDataset` offers."""
-
-    labels: Any
-    sample_ids: Any
-
-    def raster(self, steps: int, indices: Any = None) -> Tensor: ...
-
-    def frames(self) -> Tensor: ...
-
-    def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class ArrayData:
-    """Labelled arrays: x (N, *shape), labels (N,), shown at every step."""
-
-    x: Tensor
-    labels: np.ndarray
-
-    def __post_init__(self) -> None:
-        if len(self.x) != len(self.labels) or not len(self.x):
-            got = f"{len(self.x)} and {len(self.labels)}"
-            raise DatasetError(must("data", "as many inputs as labels, at least one", got))
-
-    @property
-    def sample_ids(self) -> np.ndarray:
-        """Row numbers."""
-        return np.arange(len(self.x))
-
-    def frames(self) -> Tensor:
-        """The inputs themselves."""
-        return self.x
-
-    def __len__(self) -> int:
-        return len(self.x)
+Data = EventDataset | ArrayDataset
 
 
 @dataclass(frozen=True)
@@ -83,7 +47,7 @@ class Evaluation:
         return float(self.right.mean())
 
 
-def batches(data: EventData | ArrayData, batch: int = BATCH) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def batches(data: Data, batch: int = BATCH) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(rows (batch,), sample ids (batch,)) that cover `data`; padding repeats the last row under negative ids."""
     ids = np.asarray(data.sample_ids)
     for start in range(0, len(data), batch):
@@ -94,7 +58,7 @@ def batches(data: EventData | ArrayData, batch: int = BATCH) -> Iterator[tuple[n
 
 
 def evaluate(
-    network: Any, data: EventData | ArrayData, *, steps: int, seeds: Seeds | None = None, ledger: Ledger | None = None,
+    network: Any, data: Data, *, steps: int, seeds: Seeds | None = None, ledger: Ledger | None = None,
     engine: Engine | None = None, batch: int = BATCH,
 ) -> Evaluation:  # fmt: skip
     """Run a spiking network over labelled data: recordings as rasters of `steps` bins, arrays shown at every step."""
@@ -102,7 +66,7 @@ def evaluate(
     scores = []
     with torch.inference_mode():
         for rows, ids in batches(data, batch):
-            x, shown = (data.raster(steps, rows), None) if isinstance(data, EventData) else (data.x[rows], steps)
+            x, shown = (data.raster(steps, rows), None) if isinstance(data, EventDataset) else (data.x[rows], steps)
             answer = run(
                 network, x, steps=shown, seeds=seeds, ledger=ledger, engine=engine, sample_ids=ids
             ).readout  # fmt: skip
@@ -110,7 +74,7 @@ def evaluate(
     return Evaluation(torch.cat(scores).numpy(), np.asarray(data.labels))
 
 
-def evaluate_ann(model: nn.Module, data: EventData | ArrayData, *, batch: int = BATCH) -> Evaluation:
+def evaluate_ann(model: nn.Module, data: Data, *, batch: int = BATCH) -> Evaluation:
     """Run an ANN over labelled data; it sees a recording's frame of event counts."""
     scores, frames = [], data.frames()
     with torch.inference_mode():

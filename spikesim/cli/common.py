@@ -106,6 +106,14 @@ def built(name: str) -> Any:
         sys.path.remove("")
 
 
+def read_part(name: str, part: str, root: Path | None) -> Any:
+    """The "train" or "test" rows of a data set; all of it where it has no fixed split."""
+    from ..datasets import load
+
+    data = load(name, root=root)
+    return data if data.split is None else data.part(part)
+
+
 def read_ann(name: str, weights: Path | None) -> nn.Module:
     """The ANN that `package.module:function` builds, with the weights of a .safetensors or state-dict file."""
     from torch import nn

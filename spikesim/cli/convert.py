@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, read_ann, steps_list
+from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, read_ann, read_part, steps_list
 
 
 def convert(
@@ -28,13 +28,12 @@ def convert(
     import spikesim as ss
 
     from ..core.files import folder, write_json
-    from ..datasets import load
     from ..evaluation import evaluate, evaluate_ann, paired_gap
 
     started, wanted = time.perf_counter(), steps_list(steps)
     ann = read_ann(model, weights)
     folder(out, "--out")
-    learn, held_out = load(calibrate, root=data).part("train"), load(test, root=data).part("test")
+    learn, held_out = read_part(calibrate, "train", data), read_part(test, "test", data)
     with limited(threads):
         network, report = ss.convert(ann, calibration=learn, recipe=recipe)
         reference = evaluate_ann(ann, held_out)

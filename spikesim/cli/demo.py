@@ -50,7 +50,7 @@ def demo(
 def _splits(recordings: Any) -> tuple[list[tuple[np.ndarray, np.ndarray]], str]:
     """The fixed split of the embedded data, or five stratified folds of real recordings."""
     if recordings.name == "digits":
-        train, test = recordings.split_indices()
+        train, test = (recordings.indices(part) for part in ("train", "test"))
         return [(train, test)], f"fixed split, {len(train)} train / {len(test)} test"
     return recordings.folds(5), "out-of-fold over 5 fixed stratified folds"
 

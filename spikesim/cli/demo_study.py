@@ -30,10 +30,10 @@ CHIP_STEPS = 16
 def small_cnn(width: int = 16) -> nn.Sequential:
     """The demo's ReLU network for two-channel 34x34 frames of event counts; (B, 2, 34, 34) -> (B, 10)."""
     return nn.Sequential(
-        nn.Conv2d(2, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.Conv2d(2, width, 9, stride=2, padding=4, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
         nn.Conv2d(width, 2 * width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(),
-        nn.Conv2d(2 * width, 2 * width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(),
-        nn.Dropout(0.3), nn.Flatten(), nn.Linear(50 * width, 10),
+        nn.Conv2d(2 * width, 2 * width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(),
+        nn.Dropout(0.5), nn.Flatten(), nn.Linear(50 * width, 10),
     )  # fmt: skip
 
 
@@ -48,8 +48,8 @@ def run_fold(
         ann = small_cnn()
     frames = train.frames()
     batches = TensorBatches(frames, torch.as_tensor(train.labels), 64, RandomAffine())
-    training = Training(epochs=epochs, learning_rate=5e-3)
-    history = fit(ann, batches, CrossEntropy(0.05), training, seeds=here.child("training"))
+    training = Training(epochs=epochs, learning_rate=5e-3, weight_decay=0.05)
+    history = fit(ann, batches, CrossEntropy(0.1), training, seeds=here.child("training"))
     network, report = ss.convert(ann, calibration=frames)
     ss.save(network, out / f"network-{fold}")
     reference = evaluate_ann(ann, test)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .common import DATA_HELP, MODEL_HELP, Json, Out, Root, Seed, Steps, Threads, finish, progress, read_network
+from .common import DATA_HELP, MODEL_HELP, Json, Out, Root, Seed, Steps, Threads, finish, progress, read_network, read_part
 
 
 def energy(
@@ -29,7 +29,6 @@ def energy(
     from ..core.files import folder, write_json
     from ..core.params import number
     from ..core.seeds import Seeds
-    from ..datasets import load
     from ..jobs import parallel_map
     from .chips import averaged, chip_accuracy, one_chip
 
@@ -37,7 +36,7 @@ def energy(
     number("--chips", chips, at_least=1, integer=True, remedy="the number of chips to sample")
     started, network = time.perf_counter(), read_network(model)
     hardware.load_macro(macro)
-    held_out = load(dataset, root=data).part("test")
+    held_out = read_part(dataset, "test", data)
     folder(out, "--out")
     jobs = [(network, held_out, macro, k, steps, Seeds(seed)) for k in range(chips)]
     found = []

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .common import DATA_HELP, MODEL_HELP, Json, Out, Root, Seed, Steps, Threads, finish, limited, read_network
+from .common import DATA_HELP, MODEL_HELP, Json, Out, Root, Seed, Steps, Threads, finish, limited, read_network, read_part
 
 
 def simulate(
@@ -27,12 +27,11 @@ def simulate(
 
     from ..core.files import folder, write_json
     from ..core.params import number
-    from ..datasets import load
     from ..evaluation import evaluate
 
     number("--steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
     started, network = time.perf_counter(), read_network(model)
-    held_out, ledger = load(dataset, root=data).part("test"), ss.Ledger()
+    held_out, ledger = read_part(dataset, "test", data), ss.Ledger()
     folder(out, "--out")
     with limited(threads):
         found = evaluate(network, held_out, steps=steps, seeds=ss.Seeds(seed), ledger=ledger)

@@ -30,9 +30,7 @@ def train(
     experiment = read_experiment(file)
     training = Training.from_toml(file)
     folder(out, "--out")
-    dataset = load(experiment.data, root=data)
-    train_rows, test_rows = dataset.split_indices()
-    part, test = dataset.subset(train_rows), dataset.subset(test_rows)
+    part, test = (load(experiment.data, root=data).part(name) for name in ("train", "test"))
     import torch
 
     seeds = Seeds(seed)

@@ -1,4 +1,4 @@
-"""Conversion: ANN -> capture -> draft -> steps of a recipe -> network and report. Read `converter.py`, then `draft.py`."""
+"""Conversion: ANN -> capture -> draft -> steps of a recipe -> network, report. Read `converter.py`, then `draft.py`."""
 
 from __future__ import annotations
 

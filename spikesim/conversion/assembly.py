@@ -72,7 +72,7 @@ class _Assembly:
         carries = [self.carries[name] for name in names]
         if len({carry.entry for carry in carries}) > 1:
             got = "one from the input and one from a neuron"
-            raise ConversionError(must(f"ann.{node.path}", "a sum of two activations", got))
+            raise ConversionError(must(f"ann.{node.path}", "a sum of values that all passed a neuron, or none", got))
         return names, Carry(None, all(carry.whole for carry in carries), carries[0].entry)
 
     def _settled(self, name: str) -> str:
@@ -125,25 +125,29 @@ class _Assembly:
         return amplitude.expand(shape).reshape(-1)
 
 
-def _absorbing(module: nn.Module, amplitude: Tensor | None) -> nn.Module:
-    """`module` for inputs in units of `amplitude`. A normalisation also gets its whole offset as bias.
+def _absorbing(module: Any, amplitude: Tensor | None) -> nn.Module:
+    """`module` for inputs in units of `amplitude`.
 
     weights   W'[:, c] = W[:, c] a[c];     normalisation   gamma' = gamma a,  mu' = 0,  beta' = beta - gamma mu / sigma
     """
-    a = None if amplitude is None else amplitude.double().reshape(-1)
+    a = torch.ones(1) if amplitude is None else amplitude.double().reshape(-1)
     weight = module.weight.double()
     if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-        mean, var = module.running_mean.double(), module.running_var.double()  # type: ignore[union-attr, operator]
-        offset = module.bias.double() - weight * mean / torch.sqrt(var + module.eps)
-        gamma = weight if a is None else weight * a
-        return with_tensors(module, weight=gamma, bias=offset, running_mean=torch.zeros_like(mean))
-    if a is None:
+        return _centred(module, weight * a.to(weight.device))
+    if amplitude is None:
         return module
     if isinstance(module, nn.Conv2d):
         groups = a.expand(module.in_channels).reshape(module.groups, 1, -1, 1, 1)
         scaled = weight.reshape(module.groups, -1, *weight.shape[1:]) * groups
         return with_tensors(module, weight=scaled.reshape(weight.shape))
     return with_tensors(module, weight=weight * a)
+
+
+def _centred(norm: Any, gamma: Tensor) -> nn.Module:
+    """A normalisation with factor gamma, whose whole offset is its bias: entry biases are divided by T for rasters."""
+    mean, sigma = norm.running_mean.double(), torch.sqrt(norm.running_var.double() + norm.eps)
+    offset = norm.bias.double() - norm.weight.double() * mean / sigma
+    return with_tensors(norm, weight=gamma, bias=offset, running_mean=torch.zeros_like(mean))
 
 
 def _average(pool: nn.AvgPool2d, carry: Carry) -> tuple[nn.Module, Carry]:

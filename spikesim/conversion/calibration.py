@@ -68,7 +68,8 @@ class Calibration:
         for batch in self._source:
             x = _inputs(batch).to(self.device)
             if tuple(x.shape[1:]) != self.shape:
-                raise ShapeError(must("convert.calibration", f"(N, {_listed(self.shape)}) in every batch", tuple(x.shape)))
+                rule = f"(N, {_listed(self.shape)}) in every batch"
+                raise ShapeError(must("convert.calibration", rule, tuple(x.shape)))
             rest = torch.cat([rest, _finite(x)])
             while len(rest) >= CHUNK:
                 self.count += CHUNK

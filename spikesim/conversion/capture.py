@@ -34,14 +34,23 @@ def capture(ann: nn.Module, example: Tensor, calibration: Calibration) -> Draft:
     failures: list[ConversionError] = []
     for trace in (_by_fx, _by_export):
         try:
-            reading = _Reading(trace(twin, example.clone()), twin)
-            reading.run(example.clone())
-            draft = reading.draft(calibration)
-            _must_agree(draft, twin, example)
+            graph_module = trace(twin, example.clone())
+        except Exception as error:  # the user's forward met a proxy: anything may be raised
+            failures.append(_untraceable(error))
+            continue
+        draft = _read(graph_module, twin, example, calibration)
+        off = _disagreement(draft, twin, example)
+        if off <= TOLERANCE:
             return draft
-        except ConversionError as failure:
-            failures.append(failure)
-    raise failures[0]
+        rule = "a fixed function of its layers in eval mode"
+        failures.append(ConversionError(must("ann.forward", rule, f"outputs {off:.2g} off those of its traced layers")))
+    raise failures[-1]
+
+
+def _read(graph_module: fx.GraphModule, twin: nn.Module, example: Tensor, calibration: Calibration) -> Draft:
+    reading = _Reading(graph_module, twin)
+    reading.run(example.clone())
+    return reading.draft(calibration)
 
 
 def _must_be_finite(ann: nn.Module) -> None:
@@ -64,17 +73,11 @@ class _Tracer(fx.Tracer):
 
 
 def _by_fx(twin: nn.Module, example: Tensor) -> fx.GraphModule:
-    try:
-        return fx.GraphModule(twin, _Tracer().trace(twin))
-    except Exception as error:  # the user's forward met a Proxy: anything may be raised
-        raise _untraceable(error) from None
+    return fx.GraphModule(twin, _Tracer().trace(twin))
 
 
 def _by_export(twin: nn.Module, example: Tensor) -> fx.GraphModule:
-    try:
-        return torch.export.export(twin, (example,), strict=False).module()  # type: ignore[return-value]
-    except Exception as error:  # as above, and torch's own many
-        raise _untraceable(error) from None
+    return torch.export.export(twin, (example,), strict=False).module()  # type: ignore[return-value]
 
 
 def _untraceable(error: Exception) -> ConversionError:
@@ -83,14 +86,14 @@ def _untraceable(error: Exception) -> ConversionError:
     return ConversionError(must("ann.forward", "traceable: no branch on data values", got))
 
 
-def _must_agree(draft: Draft, twin: nn.Module, example: Tensor) -> None:
+def _disagreement(draft: Draft, twin: nn.Module, example: Tensor) -> float:
+    """Largest difference between the draft's and the model's output, relative to the model's largest (at least 1)."""
     with torch.no_grad():
         wanted = twin(example.clone())
     got = draft.values(example)[draft.output]
-    off = float((got - wanted).abs().max()) if got.shape == wanted.shape else float("inf")
-    if not off <= TOLERANCE * max(float(wanted.abs().max()), 1.0):
-        rule = "a fixed function of its layers in eval mode"
-        raise ConversionError(must("ann.forward", rule, f"outputs that differ by {off:.2g} from its traced layers"))
+    if got.shape != wanted.shape:
+        return float("inf")
+    return float((got - wanted).abs().max()) / max(float(wanted.abs().max()), 1.0)
 
 
 class _Reading(fx.Interpreter):
@@ -141,7 +144,7 @@ class _Reading(fx.Interpreter):
         if isinstance(out, (tuple, list)) and len(out) == 1:
             out = out[0]
         if not isinstance(out, fx.Node) or out not in self.named:
-            raise ConversionError(must("ann.forward", "returning one tensor", f"{type(n.args[0]).__name__}"))
+            raise ConversionError(must("ann.forward", "a function with one tensor as result", type(n.args[0]).__name__))
         self.result = self.named[out]
 
     def _write(self, n: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], value: Tensor) -> None:
@@ -176,7 +179,7 @@ class _Reading(fx.Interpreter):
         return module_of_function(name, args, kwargs, value) if sources == 1 else None
 
     def _place(self, n: fx.Node) -> tuple[str, str]:
-        """(dotted path, kind) of an operation: a layer's own path, or the enclosing module's with the function's name."""
+        """(dotted path, kind) of an operation: a layer's own path, or its module's path with the function's name."""
         if n.op == "call_module":
             return str(n.target), type(self.module.get_submodule(str(n.target))).__name__
         stack = [path for path, _ in n.meta.get("nn_module_stack", {}).values()]

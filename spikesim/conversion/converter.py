@@ -29,7 +29,8 @@ _SLICE = 16
 
 
 def convert(
-    ann: nn.Module, *, calibration: Any, steps: int | None = None, recipe: str | Recipe = "auto", example: Tensor | None = None
+    ann: nn.Module, *, calibration: Any, steps: int | None = None, recipe: str | Recipe = "auto",
+    example: Tensor | None = None,
 ) -> tuple[Network, ConversionReport]:  # fmt: skip
     """The spiking network of a trained ReLU network.
 
@@ -62,15 +63,16 @@ def convert(
         draft = chosen(capture(ann, shown, data))
         network = assemble(draft, chosen.name)
         report = _reported(network, draft, chosen.name, steps)
-    for line in report.warnings:
-        warnings.warn(line, stacklevel=2)
+    if report.calibrated < ENOUGH:
+        warnings.warn(report.warnings[0], stacklevel=2)
     return network, report
 
 
 def _reported(network: Network, draft: Draft, recipe: str, steps: int | None) -> ConversionReport:
     x, shown = draft.calibration.first[:MEASURED], steps or REPORT_STEPS
     thresholds = {n.name: n.threshold for n in draft.neurons() if n.threshold is not None}
-    wanted = {node.name: value for node, value in draft.replay(x) if node.name in thresholds or node.name == draft.output}
+    kept = {*thresholds, draft.output}
+    wanted = {node.name: value for node, value in draft.replay(x) if node.name in kept}
     means, output = _time_means(network, x, shown, thresholds)
     layers = tuple(
         LayerReport(n.name, n.path, _spread(t), t.clipped, t.rate, _relative(means[n.name] * t.theta, wanted[n.name]))
@@ -83,7 +85,7 @@ def _reported(network: Network, draft: Draft, recipe: str, steps: int | None) ->
 
 
 def _time_means(network: Network, x: Tensor, steps: int, names: Any) -> tuple[dict[str, Tensor], Tensor]:
-    """Mean over `steps` of the spikes of the named nodes (B, *shape) and of the output (B, ...), x shown at every step."""
+    """Means over `steps` of the named nodes' spikes (B, *shape) and of the output (B, ...); x shown at every step."""
     sums: dict[str, Tensor] = {}
     state, done = None, 0
     while done < steps:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from ..network import INPUT
 from .calibration import Calibration
 
+Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -69,7 +71,7 @@ class Draft:
         """The activations, which become spiking neurons."""
         return [node for node in self.nodes if isinstance(node.module, nn.ReLU)]
 
-    def chain(self, kind: type[nn.Module] | tuple[type[nn.Module], ...], then: type[nn.Module]) -> Iterator[tuple[Node, Node]]:
+    def chain(self, kind: Kinds, then: Kinds) -> Iterator[tuple[Node, Node]]:
         """Pairs (a, b) where b of type `then` reads nothing but a of type `kind`, and nobody else reads a."""
         for b in self.nodes:
             if not isinstance(b.module, then) or len(b.sources) != 1 or b.sources[0] == INPUT:
@@ -86,9 +88,8 @@ class Draft:
     def without(self, name: str) -> Draft:
         """The draft with a node of one source taken out and its readers joined to that source."""
         (source,) = self.node(name).sources
-        kept = tuple(
-            replace(n, sources=tuple(source if s == name else s for s in n.sources)) for n in self.nodes if n.name != name
-        )
+        rest = (node for node in self.nodes if node.name != name)
+        kept = tuple(replace(n, sources=tuple(source if s == name else s for s in n.sources)) for n in rest)
         return replace(self, nodes=kept, output=source if self.output == name else self.output)
 
     def swapped(self, first: str, second: str) -> Draft:

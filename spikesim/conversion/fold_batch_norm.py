@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,17 +21,17 @@ class FoldBatchNorm:
     """
 
     def __call__(self, draft: Draft) -> Draft:
-        for kind in (nn.BatchNorm1d, nn.BatchNorm2d):
-            for layer, norm in list(draft.chain((nn.Conv2d, nn.Linear), kind)):
-                folded = replace(layer, module=_folded(layer.module, norm.module))
-                draft = draft.changed(folded).without(norm.name)
+        while pair := next(draft.chain((nn.Conv2d, nn.Linear), (nn.BatchNorm1d, nn.BatchNorm2d)), None):
+            layer, norm = pair
+            folded = replace(layer, module=_folded(layer.module, norm.module))
+            draft = draft.changed(folded).without(norm.name)
         return draft
 
 
-def _folded(layer: nn.Module, norm: nn.Module) -> nn.Module:
-    weight, gamma, beta, mean, var = (
-        t.double() for t in (layer.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    )
-    factor = gamma / torch.sqrt(var + norm.eps)
-    bias = beta - factor * mean if layer.bias is None else factor * (layer.bias.double() - mean) + beta
+def _folded(layer: Any, norm: Any) -> nn.Module:
+    weight, mean, var = layer.weight.double(), norm.running_mean.double(), norm.running_var.double()
+    factor = norm.weight.double() / torch.sqrt(var + norm.eps)
+    bias = norm.bias.double() - factor * mean
+    if layer.bias is not None:
+        bias = bias + factor * layer.bias.double()
     return with_tensors(layer, weight=weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), bias=bias)

@@ -57,8 +57,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> nn.Module |
 
 
 def conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair | str = 0, dilation: Pair = 1,
-    groups: int = 1, padding_mode: str = "zeros",
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Pair = 1, padding: Pair | str = 0,
+    dilation: Pair = 1, groups: int = 1, padding_mode: str = "zeros",
 ) -> nn.Module | None:  # fmt: skip
     """nn.Conv2d of maps x (B, C, H, W); weight (O, C / groups, kh, kw)."""
     if x.ndim != 4:
@@ -153,8 +153,8 @@ _BUILDERS: dict[str, Callable[..., nn.Module | None]] = {
     "linear": linear, "conv2d": conv2d, "batch_norm": batch_norm, "functional_batch_norm": functional_batch_norm,
     "max_pool2d": max_pool2d, "avg_pool2d": avg_pool2d, "adaptive_avg_pool2d": adaptive_avg_pool2d,
     "relu": _relu, "relu_": _relu,
-    "dropout": _dropout, "dropout_": _dropout, "dropout1d": _dropout, "dropout2d": _dropout, "feature_dropout": _dropout,
-    "alpha_dropout": _dropout, "contiguous": _unchanged, "clone": _unchanged, "detach": _unchanged, "float": _unchanged,
+    **dict.fromkeys(("dropout", "dropout_", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout"), _dropout),
+    **dict.fromkeys(("contiguous", "clone", "detach", "float"), _unchanged),
 }  # fmt: skip
 _RESHAPES = ("flatten", "view", "reshape", "squeeze", "_unsafe_view")
 ADDITIONS = ("add", "add_", "iadd")

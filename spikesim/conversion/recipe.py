@@ -1,4 +1,4 @@
-"""Recipes: a conversion is a tuple of small steps, each Draft -> Draft. A new step is a new file; a new recipe a line."""
+"""Recipes: a conversion is a few small steps, each Draft -> Draft. A new step is a new file; a new recipe a line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _standard(name: str, percentile: float) -> Recipe:
 
 
 RECIPES = {recipe.name: recipe for recipe in (_standard("max", 100.0), _standard("percentile", 99.9))}
-"""name -> recipe. max: lossless as T grows; percentile: 99.9 %, lower error at few steps where activations have tails."""
+"""name -> recipe. max: lossless as T grows; percentile: 99.9 %, better at few steps where activations have tails."""
 
 DEFAULT = "max"
 """What "auto" stands for."""

@@ -55,7 +55,7 @@ class ConversionReport:
 
     def __str__(self) -> str:
         width = min(max([5, *(len(layer.node) for layer in self.layers)]), 24)
-        head = f"{'layer':{width}}  {'theta min':>9}  {'median':>9}  {'max':>9}  {'clipped':>7}  {'rate':>6}  {'error':>6}"
+        head = f"{'layer':{width}}  theta min     median        max  clipped    rate   error"
         rows = [_row(layer, width) for layer in self.layers]
         last = (
             f"output error {self.output_error:.4f} at T = {self.steps} on {self.samples} of {self.calibrated} "

@@ -249,7 +249,7 @@ class EventStream:
         start is the first event and duration last - first + 1 unless given, in µs; events outside
         [start, start + duration) are left out; an empty stream gives zeros. Raises ParameterError for steps < 1.
         """
-        offsets = np.array([0, len(self)], np.int64)
+        offsets = _frozen(np.array([0, len(self)]), np.int64)
         natural = natural_window(self.t, offsets, np.zeros(1, np.int64))
         if duration is not None:
             number("EventStream.raster.duration", duration, at_least=1, integer=True, unit="us")

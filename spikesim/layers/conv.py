@@ -95,10 +95,10 @@ class Convolution:
     def _reached(self) -> np.ndarray:
         """How many (output pixel, output channel) pairs each input pixel feeds: padding makes the rim poorer."""
         m = self.module
-        ones = torch.ones(1, *self.in_shape, dtype=torch.float64, requires_grad=True)
-        kernel_ones = torch.ones(m.weight.shape, dtype=torch.float64)
-        with torch.enable_grad():
-            y = nn.functional.conv2d(ones, kernel_ones, None, m.stride, m.padding, m.dilation, m.groups)
+        with torch.inference_mode(False), torch.enable_grad():
+            ones = torch.ones(1, *self.in_shape, dtype=torch.float64, requires_grad=True)
+            weight = torch.ones(m.weight.shape, dtype=torch.float64)
+            y = nn.functional.conv2d(ones, weight, None, m.stride, m.padding, m.dilation, m.groups)
             (fanout,) = torch.autograd.grad(y.sum(), ones)
         return np.rint(fanout.numpy().ravel()).astype(np.int64)
 

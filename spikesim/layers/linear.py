@@ -40,11 +40,11 @@ class Packed:
     """A weight laid out for the event kernels, packed again only when the parameter has changed."""
 
     def __init__(self, order: tuple[int, ...]) -> None:
-        self._order, self._stamp, self._array = order, (-1, -1), np.empty(0, np.float32)
+        self._order, self._stamp, self._array = order, (0, 0), np.empty(0, np.float32)
 
     def of(self, weight: Tensor) -> np.ndarray:
         """The weight with its axes in the kernel's order, contiguous float32."""
-        stamp = (weight.data_ptr(), weight._version)
+        stamp = (weight.data_ptr(), -1 if weight.is_inference() else weight._version)
         if stamp != self._stamp:
             self._array = np.ascontiguousarray(weight.detach().numpy().transpose(self._order), np.float32)
             self._stamp = stamp

@@ -98,7 +98,7 @@ class Asserting(nn.Module):
         self.fc = nn.Linear(3 * 6 * 6, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
+        batch, _channels, height, width = x.shape
         if height != width:
             raise ValueError("square images only")
         x = F.avg_pool2d(F.relu(self.stem(x)), 2)

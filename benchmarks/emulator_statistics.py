@@ -1,0 +1,110 @@
+"""Are emulated recordings like real ones? The emulator's statistics against N-MNIST recordings of the same images.
+
+    python -m benchmarks.emulator_statistics --data DIR [--limit N]
+
+DIR holds nmnist_small.npz (or an N-MNIST folder) and mnist.npz. Writes benchmarks/results/emulator_statistics.json
+and docs/figures/emulator.png. What is measured, and the bars it is held to:
+
+    events          mean and deviation of events per recording           mean within 10 %, deviation within 15 %
+    on_share        share of ON events                                   0.45 to 0.55
+    bursts          correlation of the event rate over time, 5 ms bins   at least 0.9
+    rate_map        correlation of events per pixel over all recordings  at least 0.8
+    repeats         share of events that are not the first of their bin, pixel and polarity at T = 100, within 20 %
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikesim.core.files import write_json
+from spikesim.core.seeds import Seeds
+from spikesim.datasets import EventCamera, EventDataset, Images, emulate, load, load_images
+
+HERE = Path(__file__).parent
+BIN_US, BINS = 5_000, 64
+STEPS = 100
+BARS = {
+    "events_mean_ratio": (0.9, 1.1),
+    "events_sd_ratio": (0.85, 1.15),
+    "on_share": (0.45, 0.55),
+    "bursts_correlation": (0.9, 1.0),
+    "rate_map_correlation": (0.8, 1.0),
+    "repeats_ratio": (0.8, 1.2),
+}
+
+
+def images_of(real: EventDataset, images: Images) -> Images:
+    """The images that the recordings show, in the order of the recordings (both are named by N-MNIST's numbers)."""
+    row = {number: i for i, number in enumerate(images.ids.tolist())}
+    rows = np.array([row[number] for number in real.sample_ids.tolist()])
+    return Images(images.pixels[rows], real.labels, real.sample_ids, "mnist", real.split)
+
+
+def rate(data: EventDataset) -> np.ndarray:
+    """Events per recording and millisecond, (2, BINS): rows OFF and ON, bins of 5 ms."""
+    bins = np.minimum(data.t // BIN_US, BINS - 1)
+    per_bin = [np.bincount(bins[data.p == p], minlength=BINS) for p in (0, 1)]
+    return np.array(per_bin) / len(data) / (BIN_US / 1000)
+
+
+def repeats(data: EventDataset) -> float:
+    """Share of events that are not the first of their time bin, pixel and polarity at T = 100."""
+    firsts = sum(int((data.raster(STEPS, [i]) > 0).sum()) for i in range(len(data)))
+    return 1 - firsts / len(data.t)
+
+
+def described(data: EventDataset) -> dict[str, Any]:
+    """The statistics of one set of recordings by themselves."""
+    counts = np.diff(data.offsets)
+    pixel = np.repeat(np.arange(len(data)), counts) * data.sensor[0] * data.sensor[1]
+    pixel += data.y.astype(np.int64) * data.sensor[1] + data.x
+    order = np.argsort(pixel, kind="stable")
+    pause = np.diff(data.t[order])[np.diff(pixel[order]) == 0]
+    return {
+        "recordings": len(data),
+        "events_mean": float(counts.mean()),
+        "events_sd": float(counts.std()),
+        "on_share": float(data.p.mean()),
+        "repeats": repeats(data),
+        "pause_us_percentiles": {str(q): float(np.percentile(pause, q)) for q in (1, 10, 50, 90)},
+    }
+
+
+def _correlations(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean over rows of the correlation of row i of a with row i of b."""
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    a, b = a - a.mean(1, keepdims=True), b - b.mean(1, keepdims=True)
+    return float(np.mean((a * b).sum(1) / np.sqrt((a * a).sum(1) * (b * b).sum(1))))
+
+
+def compared(real: EventDataset, emulated: EventDataset) -> dict[str, Any]:
+    """Both sets, recording by recording: the figures held to BARS, and how alike single recordings are."""
+    first, second = described(real), described(emulated)
+    frames = real.frames().numpy(), emulated.frames().numpy()
+    early = real.raster(12).numpy().swapaxes(0, 1), emulated.raster(12).numpy().swapaxes(0, 1)
+    held = {
+        "events_mean_ratio": second["events_mean"] / first["events_mean"],
+        "events_sd_ratio": second["events_sd"] / first["events_sd"],
+        "on_share": second["on_share"],
+        "bursts_correlation": float(np.corrcoef(rate(real).sum(0), rate(emulated).sum(0))[0, 1]),
+        "rate_map_correlation": float(np.corrcoef(*(f.sum((0, 1)).ravel() for f in frames))[0, 1]),
+        "repeats_ratio": second["repeats"] / first["repeats"],
+    }
+    return {
+        "real": first,
+        "emulated": second,
+        "held": held,
+        "bars": {name: list(bar) for name, bar in BARS.items()},
+        "met": {name: bool(low <= held[name] <= high) for name, (low, high) in BARS.items()},
+        "recording_by_recording": {
+            "frame_correlation": _correlations(*(f.sum(1) for f in frames)),
+            "off_frame_correlation": _correlations(*(f[:, 0] for f in frames)),
+            "on_frame_correlation": _correlations(*(f[:, 1] for f in frames)),
+            "raster_12_steps_correlation": _correlations(*early),
+            "raster_12_steps_correlation_polarities_swapped": _correlations(early[0], early[1][:, :, ::-1]),
+        },
+    }

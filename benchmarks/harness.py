@@ -1,0 +1,46 @@
+"""Timing side by side: every contender in turn, several rounds, medians; one JSON line per contender."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def race(contenders: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+    """Median seconds of each contender; one warm-up, then rounds in which all run in turn, so that noise hits all."""
+    for run in contenders.values():
+        run()
+    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            spent[name].append(time.perf_counter() - started)
+    return {name: statistics.median(times) for name, times in spent.items()}
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and versions."""
+    import os
+
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    packages = {name: version(name) for name in ("torch", "numpy", "numba")}
+    return {"machine": model, "cores": os.cpu_count(), "python": platform.python_version(), **packages}
+
+
+def record(claim: str, rows: list[dict[str, Any]]) -> Path:
+    """Write the rows of a claim as JSON lines, each with the machine it was measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{claim}.jsonl"
+    about = machine()
+    path.write_text("".join(json.dumps({"claim": claim, **row, **about}) + "\n" for row in rows))
+    return path

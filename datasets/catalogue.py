@@ -1,0 +1,142 @@
+"""Data by name or path: where it is looked for, and what a path holds.
+
+    order for names   the given root, $SPIKESIM_DATA, the cache folder ($XDG_CACHE_HOME or ~/.cache, spikesim),
+                      then what is embedded ("digits")
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikesim.errors import DatasetError, must, nearest
+
+from . import nmnist
+from .base import ArrayDataset, EventDataset
+from .formats import nmnist_bin
+from .images import read_images
+
+EMBEDDED = ("digits",)
+PLACES = {
+    "nmnist": ("nmnist", "N-MNIST", "NMNIST", nmnist.SMALL_FILE),
+    "mnist": ("mnist.npz",),
+    "fashion_mnist": ("fashion_mnist.npz",),
+}
+"""Names that can be loaded from files, and the files or folders each goes by."""
+RAGGED = {"t", "x", "y", "p", "offsets", "labels"}
+
+
+def roots(root: Path | None = None) -> list[Path]:
+    """The folders that are searched, in order."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikesim"
+    given = [Path(root)] if root is not None else []
+    environment = [Path(os.environ["SPIKESIM_DATA"])] if os.environ.get("SPIKESIM_DATA") else []
+    return [*given, *environment, cache]
+
+
+def find(name: str | Path, *, root: Path | None = None) -> Path | None:
+    """The file or folder of a data set, None when it is embedded.
+
+    `name` is a path that exists, or a name. Raises DatasetError with the nearest names for an unknown one, and with
+    the folders searched for a known one that is nowhere.
+    """
+    path = Path(name)
+    if str(name) in PLACES:
+        for folder in roots(root):
+            for place in PLACES[str(name)]:
+                if _fits(folder / place):
+                    return folder / place
+        if not path.exists():
+            searched = ", ".join(map(str, roots(root)))
+            raise DatasetError(must(f'data "{name}"', "in a data folder", f"nothing in {searched}", "set SPIKESIM_DATA"))
+    if str(name) in EMBEDDED:
+        return None
+    if path.exists():
+        return path
+    raise DatasetError(must("data", "a data set name, folder or .npz", str(name), nearest(str(name), known())))
+
+
+def _fits(place: Path) -> bool:
+    return place.is_file() or nmnist.is_folder(place)
+
+
+def known() -> list[str]:
+    """The names that `load` takes."""
+    return sorted([*EMBEDDED, *PLACES])
+
+
+def available(root: Path | None = None) -> dict[str, str]:
+    """{name: where it is}: "embedded", a path, or "not found"."""
+    where = {}
+    for name in known():
+        try:
+            where[name] = str(find(name, root=root) or "embedded")
+        except DatasetError:
+            where[name] = "not found"
+    return where
+
+
+def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDataset | ArrayDataset:
+    """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, or an .npz.
+
+    An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
+    (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
+    Raises DatasetError, in one line, on anything else.
+    """
+    found = find(data, root=root)
+    if found is None:
+        from .digits import digits
+
+        return digits()
+    if found.is_dir():
+        if nmnist.is_folder(found):
+            return nmnist.read_folder(found)
+        if (found / nmnist.SMALL_FILE).is_file():
+            return nmnist.read_npz(found / nmnist.SMALL_FILE)
+        rule = f"a folder with Train/<digit>/<id>.bin or {nmnist.SMALL_FILE}"
+        raise DatasetError(must(f'data "{found}"', rule, "neither", nearest(str(data), known())))
+    if found.suffix != ".npz":
+        raise DatasetError(must(f'data "{found}"', "a folder or an .npz", f"a {found.suffix or 'bare'} file"))
+    return _read_npz(found)
+
+
+def _read_npz(path: Path) -> EventDataset | ArrayDataset:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = set(file)
+            x = file["x"] if {"x", "y"} <= names and not names >= RAGGED else None
+            y = file["y"] if x is not None else None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        raise DatasetError(must(str(path), "an .npz of plain arrays", "something else", "save with np.savez")) from None
+    if names >= RAGGED:
+        return nmnist.read_npz(path)
+    if x is None or y is None or (x.dtype == np.uint8 and x.ndim == 3):
+        return read_images(path).arrays()
+    return _arrays(path, x, y)
+
+
+def _arrays(path: Path, x: np.ndarray, y: np.ndarray) -> ArrayDataset:
+    if x.dtype.kind not in "fiub" or x.ndim < 2 or y.shape != (len(x),) or y.dtype.kind not in "iu":
+        got = f"x {x.dtype.name} {x.shape}, y {y.dtype.name} {y.shape}"
+        raise DatasetError(must(str(path), "x (N, *shape) of numbers and y (N,) of whole numbers", got))
+    return ArrayDataset(torch.from_numpy(x.astype(np.float32)), y.astype(np.int64), None, path.stem)  # type: ignore[arg-type]
+
+
+def describe(path: str | Path) -> dict[str, Any]:
+    """What a recording file, a data folder or an .npz holds, for people."""
+    path = Path(path)
+    if path.suffix in (".bin", ".bs2"):
+        stream = nmnist_bin.read(path)
+        return {
+            "kind": "recording",
+            "sensor": list(stream.sensor),
+            "events": len(stream),
+            "duration_ms": stream.duration / 1000,
+            "on_share": float(stream.p.mean()),
+        }
+    return load(path).summary()

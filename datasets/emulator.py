@@ -1,0 +1,184 @@
+"""The event-camera emulator: images become recordings like those of N-MNIST.
+
+The image, shown dark on bright, moves along the saccade path s(t) before a sensor of H by W pixels. Pixel u sees the
+luminance l(u, t) = 1 - image(u - s(t)), 0..1, interpolated bilinearly, and answers to its logarithm:
+
+    L(u, t) = log(dark + l(u, t))
+    event when  L - ref >= on (1 + mismatch a_u) (1 + noise n)       ON, p = 1
+           or   ref - L >= off (1 + mismatch b_u) (1 + noise n)      OFF, p = 0
+    then for a time  refractory (1 + refractory_spread m)  the pixel is held, and  ref <- L  at the end of it
+
+a_u, b_u are standard normal, drawn once per pixel (fixed pattern of the camera); n, m standard normal, drawn per
+event. Background events of either polarity are added at a Poisson rate per pixel. Between steps of the path L is
+taken as linear in time, so that event times are finer than the step: whole microseconds.
+
+Draws are Philox words of counter (pixel, event of that pixel, sample id) under a key of the seeds: a recording does
+not depend on what else is emulated, in which order or batch.
+
+Sources: event generation model: G. Gallego et al., "Event-based vision: a survey", IEEE TPAMI 44(1), 2022, section
+2.4; threshold mismatch, refractory time and background events: Y. Hu, S.-C. Liu, T. Delbruck, "v2e: from video
+frames to realistic DVS events", CVPR Workshops, 2021; saccades: G. Orchard et al., Frontiers in Neuroscience 9:437,
+2015. Constants: see `EventCamera`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spikesim.core import philox
+from spikesim.core.params import check
+from spikesim.core.seeds import Seeds
+from spikesim.errors import DatasetError, must
+
+from ._pixels import LEVELS, SMALLEST, Identity, Pixels, Scene, recording_kernel
+from .base import EventDataset
+from .saccades import SaccadePath
+
+if TYPE_CHECKING:
+    from .images import Images
+
+FIRST_BUFFER = 1 << 14
+"""Events a recording is given room for at first; doubled until it fits."""
+
+
+@dataclass(frozen=True)
+class EventCamera:
+    """The camera and its movement. "fit" means fit to 990 recordings of N-MNIST (docs/emulator.md).
+
+    field              value      unit       source
+    sensor             (34, 34)   pixels     Orchard 2015
+    on, off            0.3, 0.3   log units  fit
+    mismatch           0.03       of on/off  Lichtsteiner 2008 (2.1 % contrast of event threshold mismatch), fit
+    noise              0.2        of on/off  fit
+    dark               0.2        of white   fit
+    refractory_us      2000       µs         fit
+    refractory_spread  0.2        of it      fit
+    background_hz      0.25       1/s/pixel  fit
+    dark_on_bright     True                  read off the recordings: p = 1 where the image's strokes withdraw
+    duration_us        308000     µs         median of the recordings
+    step_us            2000       µs         numerical step of the path
+    path                                     fit, see `saccades.py`
+    """
+
+    sensor: tuple[int, int] = (34, 34)
+    on: float = 0.3
+    off: float = 0.3
+    mismatch: float = 0.03
+    noise: float = 0.2
+    dark: float = 0.2
+    refractory_us: float = 2000.0
+    refractory_spread: float = 0.2
+    background_hz: float = 0.25
+    dark_on_bright: bool = True
+    duration_us: int = 308_000
+    step_us: int = 2_000
+    path: SaccadePath = SaccadePath()
+
+    def __post_init__(self) -> None:
+        for field in ("on", "off", "dark"):
+            check(self, field, above=0)
+        for field in ("mismatch", "noise", "refractory_spread"):
+            check(self, field, at_least=0, at_most=1)
+        check(self, "refractory_us", at_least=1, unit="us")
+        check(self, "background_hz", at_least=0, unit="Hz")
+        check(self, "duration_us", at_least=1, unit="us", integer=True)
+        check(self, "step_us", at_least=1, unit="us", integer=True)
+
+
+def _pixels(camera: EventCamera, seeds: Seeds) -> Pixels:
+    """The camera's tables; the fixed pattern of thresholds is drawn once from the seeds."""
+    pattern = 1.0 + camera.mismatch * seeds.child("pattern").generator().standard_normal((2, *camera.sensor))
+    pattern = np.maximum(pattern, SMALLEST)
+    table = np.log(camera.dark + np.arange(LEVELS + 1) / LEVELS)
+    interval = 1e6 / camera.background_hz if camera.background_hz else math.inf
+    return Pixels(
+        table,
+        camera.on * pattern[0],
+        camera.off * pattern[1],
+        camera.noise,
+        float(camera.refractory_us),
+        camera.refractory_spread,
+        interval,
+        float(camera.step_us),
+        float(camera.duration_us),
+    )
+
+
+def _corners(camera: EventCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where the sensor's first pixel lies in the padded image at every step: whole row and column, and fractions."""
+    steps = -(-camera.duration_us // camera.step_us)
+    x, y = camera.path.at(np.arange(steps + 1) * float(camera.step_us))
+    margin = camera.path.reach + 1
+    row, column = margin - y, margin - x
+    return (
+        np.floor(row).astype(np.int64),
+        (row - np.floor(row)).astype(np.float32),
+        np.floor(column).astype(np.int64),
+        (column - np.floor(column)).astype(np.float32),
+    )
+
+
+def _scene(image: np.ndarray, camera: EventCamera, corners: tuple[np.ndarray, ...]) -> Scene:
+    """The image in the middle of the sensor, padded by the reach of the path."""
+    height, width = camera.sensor
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    margin = camera.path.reach + 1
+    ink = np.zeros((height + 2 * margin, width + 2 * margin), np.float32)
+    ink[margin + top :, margin + left :][: image.shape[0], : image.shape[1]] = image / np.float32(255)
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    box = (0, 0, 0, 0)
+    if len(rows):  # a pixel sees ink when it is within `margin` of it at the centre; in padded rows that is 2 margins
+        box = (
+            max(int(rows[0]) - 2 * margin, 0),
+            min(int(rows[-1]) + 1, height),
+            max(int(columns[0]) - 2 * margin, 0),
+            min(int(columns[-1]) + 1, width),
+        )
+    return Scene(np.float32(1) - ink if camera.dark_on_bright else ink, *corners, box)
+
+
+def _recorded(scene: Scene, pixels: Pixels, who: Identity) -> np.ndarray:
+    """The sorted event keys of one recording."""
+    out = np.empty(FIRST_BUFFER, np.int64)
+    count = recording_kernel(scene, pixels, who, out)
+    while count > len(out):
+        out = np.empty(2 * len(out), np.int64)
+        count = recording_kernel(scene, pixels, who, out)
+    return np.sort(out[:count])
+
+
+def emulate(images: Images, camera: EventCamera, seeds: Seeds) -> EventDataset:
+    """One recording per image, with its label, id and split.
+
+    images   (N, h, w) uint8, h <= H and w <= W, centred on the sensor -> EventDataset of N recordings on (H, W)
+
+    The same seeds, id and image give the same recording. Raises DatasetError for images larger than the sensor.
+    """
+    height, width = camera.sensor
+    if images.pixels.shape[1] > height or images.pixels.shape[2] > width:
+        got = "x".join(map(str, images.pixels.shape[1:]))
+        raise DatasetError(must("emulate.images", f"at most {height}x{width} pixels", got, "crop or scale them"))
+    pixels, corners = _pixels(camera, seeds), _corners(camera)
+    key = philox.split(seeds.child("events").key)
+    keys = [
+        _recorded(_scene(image, camera, corners), pixels, Identity(*philox.split(int(i)), *key))
+        for image, i in zip(images.pixels, images.ids)
+    ]
+    events = np.concatenate(keys) if keys else np.zeros(0, np.int64)
+    place = (events >> 1) % (height * width)
+    return EventDataset(
+        t=(events >> 1) // (height * width),
+        x=(place % width).astype(np.int16),
+        y=(place // width).astype(np.int16),
+        p=(events & 1).astype(np.uint8),
+        offsets=np.cumsum([0, *map(len, keys)]),
+        labels=images.labels,
+        sensor=camera.sensor,
+        sample_ids=images.ids,
+        name=images.name,
+        split=images.split,
+    )
