@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from spikesim.core.files import write_json
+from spikesim.core.files import write_json, written
 from spikesim.core.seeds import Seeds
 from spikesim.datasets import EventCamera, EventDataset, Images, emulate, load, load_images
 
@@ -108,3 +108,68 @@ def compared(real: EventDataset, emulated: EventDataset) -> dict[str, Any]:
             "raster_12_steps_correlation_polarities_swapped": _correlations(early[0], early[1][:, :, ::-1]),
         },
     }
+
+
+def drawn(real: EventDataset, emulated: EventDataset, path: Path, example: int = 0) -> None:
+    """The picture: event rate over time, rate maps, one recording in both, events per recording."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    both = {"N-MNIST": real, "emulated": emulated}
+    colours = {"N-MNIST": "#1f3b57", "emulated": "#d1603d"}
+    figure, axes = plt.subplots(3, 4, figsize=(12, 8.5), layout="constrained")
+    grid = axes[0, 0].get_gridspec()
+    for axis in (*axes[0, :2], *axes[0, 2:]):
+        axis.remove()
+    wide, counts = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2:])
+    for name, data in both.items():
+        wide.plot(np.arange(BINS) * BIN_US / 1000, rate(data).sum(0), color=colours[name], label=name)
+        events = np.diff(data.offsets)
+        counts.hist(events, np.arange(0, 9000, 300), histtype="step", lw=1.6, color=colours[name], label=name)
+    wide.set(title="Event rate, mean of all recordings", xlabel="time (ms)", ylabel="events per ms")
+    counts.set(title="Events per recording", xlabel="events", ylabel="recordings")
+    for axis in (wide, counts):
+        axis.legend(frameon=False)
+    highest = max(float(data.frames().sum((1,)).mean(0).max()) for data in both.values())
+    for row, (name, data) in zip(axes[1:], both.items()):
+        image = row[0].imshow(data.frames().sum(1).mean(0), cmap="magma", vmin=0, vmax=highest)
+        figure.colorbar(image, ax=row[0], shrink=0.8, label="events a pixel")
+        row[0].set_title(f"{name}: mean map")
+        stream, label = data[example]
+        for axis, (start, end) in zip(row[1:], ((0, 100), (100, 210), (210, 320))):
+            frame = stream.window(start * 1000, end * 1000).frame()[0].numpy()
+            axis.imshow(frame[1] - frame[0], cmap="RdBu", vmin=-6, vmax=6)
+            axis.set_title(f"{name}: a {label}, {start} to {end} ms", fontsize=10)
+    for axis in axes[1:].ravel():
+        axis.set(xticks=[], yticks=[])
+    axes[2, 1].set_xlabel("ON minus OFF events: blue ON, red OFF")
+    with written(path) as temporary:
+        figure.savefig(temporary, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Measure, write JSON and picture, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=None, help="folder with nmnist_small.npz and mnist.npz")
+    parser.add_argument("--limit", type=int, default=0, help="use every k-th recording so that about so many remain")
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    real = load("nmnist", root=chosen.data)
+    if chosen.limit:
+        real = real.subset(np.arange(0, len(real), max(len(real) // chosen.limit, 1)))
+    images = images_of(real, load_images("mnist", root=chosen.data))
+    emulated = emulate(images, EventCamera(), Seeds(chosen.seed))
+    found = compared(real, emulated)
+    if not chosen.limit:
+        write_json(HERE / "results" / "emulator_statistics.json", found)
+        drawn(real, emulated, HERE.parent / "docs" / "figures" / "emulator.png")
+    for name, value in found["held"].items():
+        low, high = BARS[name]
+        print(f"{name:<24} {value:7.3f}   bar {low} to {high}   {'met' if found['met'][name] else 'MISSED'}")
+
+
+if __name__ == "__main__":
+    main()

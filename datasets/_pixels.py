@@ -19,8 +19,8 @@ LEVELS = 4096
 """Steps of the table of log(dark + luminance): sixteen to one step of an 8-bit image."""
 SMALLEST = 0.05
 """Thresholds and refractory times are at least this part of their mean, however the draw falls."""
-BACKGROUND = 1 << 31
-"""Added to the event number in the counter of a background event's draw."""
+LEAK = 1 << 31
+"""Added to the event number in the counter of a leak event's draw."""
 
 
 class Scene(NamedTuple):
@@ -38,7 +38,7 @@ class Scene(NamedTuple):
 
 class Pixels(NamedTuple):
     """The camera: L by luminance (LEVELS + 1,) float64, thresholds (H, W) float64, noise and refractory coefficients,
-    mean µs between background events of a pixel, µs of a step and of the recording."""
+    mean µs between leak events of a pixel, µs of a step and of the recording."""
 
     table: np.ndarray
     on: np.ndarray
@@ -60,14 +60,12 @@ class Identity(NamedTuple):
     key1: np.uint64
 
 
-def level(scene, table, i, j, k):  # type: ignore[no-untyped-def]
-    """L of pixel (i, j) at step k: the bilinear luminance, looked up in the table. k may be an array."""
+def blended(a, b, c, d, row_part, column_part):  # type: ignore[no-untyped-def]
+    """Where the table is to be read for luminances a b over c d: bilinear, times LEVELS; all float32 or arrays of it."""
     one, levels = np.float32(1), np.float32(LEVELS)
-    y, x, a, b = scene.row[k] + i, scene.column[k] + j, scene.row_part[k], scene.column_part[k]
-    image = scene.luminance
-    upper = image[y, x] * (one - b) + image[y, x + 1] * b
-    lower = image[y + 1, x] * (one - b) + image[y + 1, x + 1] * b
-    return table[np.int64((upper * (one - a) + lower * a) * levels)]
+    upper = a * (one - column_part) + b * column_part
+    lower = c * (one - column_part) + d * column_part
+    return (upper * (one - row_part) + lower * row_part) * levels
 
 
 def walk(trace, camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-def]
@@ -81,18 +79,15 @@ def walk(trace, camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-de
     noise, spread = draw(pixel, event, who)
     scale = max(SMALLEST, 1.0 + camera.noise * noise)
     for k in range(trace.size - 1):
-        begin = k * camera.step
-        slope = (trace[k + 1] - trace[k]) / camera.step
-        while True:
+        begin, last = k * camera.step, trace[k + 1]
+        while not (held and free >= begin + camera.step):
             if held:
-                if free >= begin + camera.step:
-                    break
-                ref, held = trace[k] + slope * (free - begin), False
-            rising = slope > 0.0
-            target = ref + camera.on[i, j] * scale if rising else ref - camera.off[i, j] * scale
-            if slope == 0.0 or (trace[k + 1] < target if rising else trace[k + 1] > target):
+                ref, held = trace[k] + (last - trace[k]) * ((free - begin) / camera.step), False
+            upper, lower = ref + camera.on[i, j] * scale, ref - camera.off[i, j] * scale
+            if lower < last < upper:
                 break
-            t = begin + (target - trace[k]) / slope
+            rising = last >= upper
+            t = begin + camera.step * (((upper if rising else lower) - trace[k]) / (last - trace[k]))
             if t < camera.duration:
                 if n < out.size:
                     out[n] = (np.int64(t) * area + pixel) * 2 + rising
@@ -104,18 +99,16 @@ def walk(trace, camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-de
     return n
 
 
-def background(camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-def]
-    """Write the background events of one pixel, exponential waiting times, polarity a fair coin -> next n."""
-    event = BACKGROUND
-    wait, on = draw(pixel, event, who)
-    t = wait * camera.interval
+def leaked(camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-def]
+    """Write the leak events of one pixel, ON after exponential waiting times -> next n."""
+    event, t = LEAK, 0.0
     while t < camera.duration:
-        if n < out.size:
-            out[n] = (np.int64(t) * camera.on.size + pixel) * 2 + on
-        n += 1
+        t += draw(pixel, event, who) * camera.interval
+        if t < camera.duration:
+            if n < out.size:
+                out[n] = (np.int64(t) * camera.on.size + pixel) * 2 + 1
+            n += 1
         event += 1
-        wait, on = draw(pixel, event, who)
-        t += wait * camera.interval
     return n
 
 
@@ -126,9 +119,9 @@ def event_draw(pixel, event, who, generate, transform):  # type: ignore[no-untyp
 
 
 def wait_draw(pixel, event, who, generate, transform):  # type: ignore[no-untyped-def]
-    """A standard exponential and a coin: waiting time and polarity of one background event."""
-    w0, w1, _, _ = generate(np.uint64(pixel), np.uint64(event), who.sample0, who.sample1, who.key0, who.key1)
-    return -math.log(transform(w0)), np.int64(w1 & np.uint64(1))
+    """A standard exponential: the wait for one leak event."""
+    w0, _, _, _ = generate(np.uint64(pixel), np.uint64(event), who.sample0, who.sample1, who.key0, who.key1)
+    return -math.log(transform(w0))
 
 
 def reference_event_draw(pixel: int, event: int, who: Identity) -> tuple[float, float]:
@@ -136,9 +129,16 @@ def reference_event_draw(pixel: int, event: int, who: Identity) -> tuple[float, 
     return event_draw(pixel, event, who, philox.philox4x32.py_func, philox.normal_pair.py_func)
 
 
-def reference_wait_draw(pixel: int, event: int, who: Identity) -> tuple[float, int]:
+def reference_wait_draw(pixel: int, event: int, who: Identity) -> float:
     """`wait_draw` in plain Python."""
     return wait_draw(pixel, event, who, philox.philox4x32.py_func, philox.uniform.py_func)
+
+
+def traced(scene: Scene, i: int, j: int) -> np.ndarray:
+    """The table places (steps,) that pixel (i, j) sees."""
+    y, x, image = scene.row + i, scene.column + j, scene.luminance
+    corners = image[y, x], image[y, x + 1], image[y + 1, x], image[y + 1, x + 1]
+    return blended(*corners, scene.row_part, scene.column_part).astype(np.int64)
 
 
 def recording_reference(scene: Scene, camera: Pixels, who: Identity, out: np.ndarray) -> int:
@@ -147,18 +147,17 @@ def recording_reference(scene: Scene, camera: Pixels, who: Identity, out: np.nda
     out   (n,) int64 keys (t H W + pixel) 2 + p; sorted, they are the recording. When the number is above n, the rest
           is missing: call again with more room.
     """
-    n, steps = 0, np.arange(len(scene.row))
+    n = 0
     top, bottom, left, right = scene.box
     for pixel in range(camera.on.size):
         i, j = divmod(pixel, camera.on.shape[1])
         if top <= i < bottom and left <= j < right:
-            n = walk(level(scene, camera.table, i, j, steps), camera, pixel, who, reference_event_draw, out, n)
-        if camera.interval < math.inf:
-            n = background(camera, pixel, who, reference_wait_draw, out, n)
+            n = walk(camera.table[traced(scene, i, j)], camera, pixel, who, reference_event_draw, out, n)
+        n = leaked(camera, pixel, who, reference_wait_draw, out, n)
     return n
 
 
-_level, _walk, _background = inlined(level), inlined(walk), inlined(background)
+_blended, _walk, _leaked = inlined(blended), inlined(walk), inlined(leaked)
 _draw_event, _draw_wait = inlined(event_draw), inlined(wait_draw)
 _philox, _pair, _uniform = philox.philox4x32, philox.normal_pair, philox.uniform
 
@@ -177,13 +176,20 @@ def _wait_draw(pixel, event, who):  # type: ignore[no-untyped-def]
 def recording_kernel(scene, camera, who, out):  # type: ignore[no-untyped-def]
     n = 0
     top, bottom, left, right = scene.box
-    trace = np.empty(scene.row.size, np.float64)
-    for pixel in range(camera.on.size):
-        i, j = pixel // camera.on.shape[1], pixel % camera.on.shape[1]
-        if top <= i < bottom and left <= j < right:
-            for k in range(trace.size):
-                trace[k] = _level(scene, camera.table, i, j, k)
-            n = _walk(trace, camera, pixel, who, _event_draw, out, n)
-        if camera.interval < math.inf:
-            n = _background(camera, pixel, who, _wait_draw, out, n)
+    height, width = camera.on.shape
+    traces = np.empty((width, scene.row.size), np.float64)
+    for i in range(height):
+        seen = right - left if top <= i < bottom else 0
+        for k in range(scene.row.size):  # a row of pixels at a time: neighbours lie side by side in the image
+            first = scene.column[k] + left
+            upper = scene.luminance[scene.row[k] + i, first : first + seen + 1]
+            lower = scene.luminance[scene.row[k] + i + 1, first : first + seen + 1]
+            a, b = scene.row_part[k], scene.column_part[k]
+            for j in range(seen):
+                place = _blended(upper[j], upper[j + 1], lower[j], lower[j + 1], a, b)
+                traces[j, k] = camera.table[np.int64(place)]
+        for j in range(seen):
+            n = _walk(traces[j], camera, i * width + left + j, who, _event_draw, out, n)
+        for j in range(width):
+            n = _leaked(camera, i * width + j, who, _wait_draw, out, n)
     return n

@@ -9,14 +9,14 @@ luminance l(u, t) = 1 - image(u - s(t)), 0..1, interpolated bilinearly, and answ
     then for a time  refractory (1 + refractory_spread m)  the pixel is held, and  ref <- L  at the end of it
 
 a_u, b_u are standard normal, drawn once per pixel (fixed pattern of the camera); n, m standard normal, drawn per
-event. Background events of either polarity are added at a Poisson rate per pixel. Between steps of the path L is
+event. Leak events, always ON, are added at a Poisson rate per pixel. Between steps of the path L is
 taken as linear in time, so that event times are finer than the step: whole microseconds.
 
 Draws are Philox words of counter (pixel, event of that pixel, sample id) under a key of the seeds: a recording does
 not depend on what else is emulated, in which order or batch.
 
 Sources: event generation model: G. Gallego et al., "Event-based vision: a survey", IEEE TPAMI 44(1), 2022, section
-2.4; threshold mismatch, refractory time and background events: Y. Hu, S.-C. Liu, T. Delbruck, "v2e: from video
+2.4; threshold mismatch, refractory time and leak events: Y. Hu, S.-C. Liu, T. Delbruck, "v2e: from video
 frames to realistic DVS events", CVPR Workshops, 2021; saccades: G. Orchard et al., Frontiers in Neuroscience 9:437,
 2015. Constants: see `EventCamera`.
 """
@@ -49,30 +49,32 @@ FIRST_BUFFER = 1 << 14
 class EventCamera:
     """The camera and its movement. "fit" means fit to 990 recordings of N-MNIST (docs/emulator.md).
 
-    field              value      unit       source
-    sensor             (34, 34)   pixels     Orchard 2015
-    on, off            0.3, 0.3   log units  fit
-    mismatch           0.03       of on/off  Lichtsteiner 2008 (2.1 % contrast of event threshold mismatch), fit
-    noise              0.2        of on/off  fit
-    dark               0.2        of white   fit
-    refractory_us      2000       µs         fit
-    refractory_spread  0.2        of it      fit
-    background_hz      0.25       1/s/pixel  fit
-    dark_on_bright     True                  read off the recordings: p = 1 where the image's strokes withdraw
-    duration_us        308000     µs         median of the recordings
-    step_us            2000       µs         numerical step of the path
-    path                                     fit, see `saccades.py`
+    field              value       unit          source
+    sensor             34, 34      pixels        Orchard 2015
+    on, off            0.2, 0.2    of log light  fit
+    mismatch           0.03        of on, off    size as in Hu 2021 (v2e: 0.03); hardly shows in the statistics
+    noise              0.6         of on, off    fit
+    dark               0.1         of white      fit
+    blur               0.5         pixels        fit: Gaussian of display and lens
+    refractory_us      2000        µs            fit
+    refractory_spread  0.3         of it         fit
+    leak_hz            0.33        1/s a pixel   read off the sensor's corners, where 99.9 % of events are ON
+    dark_on_bright     True                      read off: p = 1 where the image's strokes withdraw
+    duration_us        308000      µs            median time of the last event
+    step_us            2000        µs            numerical step of the path
+    path                                         fit, see `saccades.py`
     """
 
     sensor: tuple[int, int] = (34, 34)
-    on: float = 0.3
-    off: float = 0.3
+    on: float = 0.2
+    off: float = 0.2
     mismatch: float = 0.03
-    noise: float = 0.2
-    dark: float = 0.2
+    noise: float = 0.6
+    dark: float = 0.1
+    blur: float = 0.5
     refractory_us: float = 2000.0
-    refractory_spread: float = 0.2
-    background_hz: float = 0.25
+    refractory_spread: float = 0.3
+    leak_hz: float = 0.33
     dark_on_bright: bool = True
     duration_us: int = 308_000
     step_us: int = 2_000
@@ -83,8 +85,9 @@ class EventCamera:
             check(self, field, above=0)
         for field in ("mismatch", "noise", "refractory_spread"):
             check(self, field, at_least=0, at_most=1)
+        check(self, "blur", at_least=0, at_most=4, unit="pixels")
         check(self, "refractory_us", at_least=1, unit="us")
-        check(self, "background_hz", at_least=0, unit="Hz")
+        check(self, "leak_hz", at_least=0, unit="Hz")
         check(self, "duration_us", at_least=1, unit="us", integer=True)
         check(self, "step_us", at_least=1, unit="us", integer=True)
 
@@ -94,7 +97,7 @@ def _pixels(camera: EventCamera, seeds: Seeds) -> Pixels:
     pattern = 1.0 + camera.mismatch * seeds.child("pattern").generator().standard_normal((2, *camera.sensor))
     pattern = np.maximum(pattern, SMALLEST)
     table = np.log(camera.dark + np.arange(LEVELS + 1) / LEVELS)
-    interval = 1e6 / camera.background_hz if camera.background_hz else math.inf
+    interval = 1e6 / camera.leak_hz if camera.leak_hz else math.inf
     return Pixels(
         table,
         camera.on * pattern[0],
@@ -123,20 +126,24 @@ def _corners(camera: EventCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 
 
 def _scene(image: np.ndarray, camera: EventCamera, corners: tuple[np.ndarray, ...]) -> Scene:
-    """The image in the middle of the sensor, padded by the reach of the path."""
+    """The image in the middle of the sensor, padded by the reach of the path and blurred."""
+    from scipy.ndimage import gaussian_filter
+
     height, width = camera.sensor
     top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
     margin = camera.path.reach + 1
     ink = np.zeros((height + 2 * margin, width + 2 * margin), np.float32)
     ink[margin + top :, margin + left :][: image.shape[0], : image.shape[1]] = image / np.float32(255)
+    ink = gaussian_filter(ink, camera.blur, truncate=2.0)
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     box = (0, 0, 0, 0)
-    if len(rows):  # a pixel sees ink when it is within `margin` of it at the centre; in padded rows that is 2 margins
+    if len(rows):  # sensor row i looks at padded rows i + row and i + row + 1
+        row, column = corners[0], corners[2]
         box = (
-            max(int(rows[0]) - 2 * margin, 0),
-            min(int(rows[-1]) + 1, height),
-            max(int(columns[0]) - 2 * margin, 0),
-            min(int(columns[-1]) + 1, width),
+            max(int(rows[0] - row.max()) - 1, 0),
+            min(int(rows[-1] - row.min()) + 1, height),
+            max(int(columns[0] - column.max()) - 1, 0),
+            min(int(columns[-1] - column.min()) + 1, width),
         )
     return Scene(np.float32(1) - ink if camera.dark_on_bright else ink, *corners, box)
 

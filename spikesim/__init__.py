@@ -22,7 +22,7 @@ _HOMES = {
     "engine": ("EventDriven", "Fused", "Reference", "Run", "run"),
     "errors": ("SpikesimError",),
     "network": ("Edge", "Network"),
-    "neurons": ("IF", "LIF", "BySubtraction", "NoReset", "ToValue"),
+    "neurons": ("IF", "LIF", "BySubtraction", "NoReset", "SignedIF", "ToValue"),
     "readout": ("DelayedMean", "Mean", "Sum"),
     "surrogate": ("ATan", "FastSigmoid", "Gaussian", "Rectangular", "StraightThrough", "Triangular"),
 }

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from . import surrogate
 from .core.files import folder, read_json, write_json, written
 from .errors import ArtefactError, must, nearest
-from .layers import CumulativeMaxPool2d, SumPool2d
+from .layers import CumulativeMaxPool2d, Scale, SumPool2d
 from .network import Conversion, Edge, Network
-from .neurons import IF, LIF, BySubtraction, Neuron, NoReset, Reset, ToValue
+from .neurons import IF, LIF, BySubtraction, NoReset, Reset, SignedIF, ToValue
 from .readout import readout_of
 
 FORMAT = 1
@@ -52,6 +52,7 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.ReLU: (),
     SumPool2d: _WINDOW,
     CumulativeMaxPool2d: (*_WINDOW, "dilation"),
+    Scale: ("shape",),
 }
 """Node kinds that can be saved and the constructor arguments that describe them (a bias is seen in the tensors)."""
 
@@ -64,7 +65,9 @@ def _named(value: Any) -> dict[str, Any]:
 
 def _described(name: str, module: nn.Module) -> dict[str, Any]:
     """A node as JSON: kind and settings."""
-    if isinstance(module, Neuron):
+    if isinstance(module, SignedIF):
+        return {"kind": "SignedIF", "surrogate": _named(module.surrogate)}
+    if isinstance(module, (IF, LIF)):
         learn = sorted(module._parameters)
         return {
             "kind": type(module).__name__, "reset": _named(module.reset), "surrogate": _named(module.surrogate),
@@ -72,7 +75,7 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
         }  # fmt: skip
     settings = _SETTINGS.get(type(module))
     if settings is None:
-        known = ", ".join([*_KINDS, "IF", "LIF"])
+        known = ", ".join([*_KINDS, "IF", "LIF", "SignedIF"])
         raise ArtefactError(
             must(f"network.{name}", f"one of {known}", type(module).__name__, "replace it before saving")
         )
@@ -84,6 +87,10 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
     """The module of a node from its JSON; tensors of neurons are taken as they are, others by load_state_dict."""
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
     kind = settings.pop("kind")
+    if kind == "SignedIF":
+        slope = dict(settings["surrogate"])
+        surrogate_of = _lookup(_SURROGATES, slope.pop("kind"), name)
+        return SignedIF(tensors[f"{name}.threshold"], initial=tensors[f"{name}.initial"], surrogate=surrogate_of(**slope))
     if kind in ("IF", "LIF"):
         reset, slope = dict(settings["reset"]), dict(settings["surrogate"])
         options: dict[str, Any] = {

@@ -22,6 +22,22 @@ def lif(x: np.ndarray, beta: float, threshold: float, v0: float = 0.0) -> tuple[
     return spikes, last
 
 
+def signed(x: np.ndarray, threshold: float, v0: float) -> tuple[np.ndarray, np.ndarray]:
+    """Signed integrate-and-fire with memory, neuron by neuron. x (T, B, N) -> spikes, last v."""
+    steps, batch, size = x.shape
+    kind = x.dtype.type
+    spikes, last = np.zeros_like(x), np.zeros((batch, size), x.dtype)
+    for b in range(batch):
+        for n in range(size):
+            v, given = kind(v0), 0
+            for t in range(steps):
+                v = v + x[t, b, n]
+                s = 1 if v >= kind(threshold) else -1 if v < 0 and given >= 1 else 0
+                spikes[t, b, n], v, given = s, v - kind(s) * kind(threshold), given + s
+            last[b, n] = v
+    return spikes, last
+
+
 def convolution(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int, padding: int) -> np.ndarray:
     """One image at a time, one output at a time. x (C, H, W), weight (O, C, kh, kw) -> (O, H', W')."""
     padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))

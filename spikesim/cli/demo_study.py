@@ -17,6 +17,7 @@ import spikesim as ss
 
 from ..core.seeds import Seeds
 from ..evaluation import evaluate, evaluate_ann
+from ..neurons import Neuron
 from ..training import CrossEntropy, TensorBatches, Training, fit
 from ..training.augment import RandomAffine
 
@@ -45,9 +46,9 @@ def run_fold(
     here = seeds.child("fold", fold)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(here.child("weights").key & 0x7FFF_FFFF)
-        ann = small_cnn()
+        ann = small_cnn().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     frames = train.frames()
-    batches = TensorBatches(frames, torch.as_tensor(train.labels), 64, RandomAffine())
+    batches = TensorBatches(frames, torch.tensor(train.labels), 64, RandomAffine())
     training = Training(epochs=epochs, learning_rate=5e-3, weight_decay=0.05)
     history = fit(ann, batches, CrossEntropy(0.1), training, seeds=here.child("training"))
     network, report = ss.convert(ann, calibration=frames)
@@ -70,7 +71,7 @@ def _shown_at_every_step(network: ss.Network, test: Any) -> list[bool]:
 
 def sample_run(network: ss.Network, test: Any, seeds: Seeds) -> dict[str, np.ndarray]:
     """One recording through the network for the pictures: spikes per layer, membranes of the busiest neurons."""
-    neurons = [name for name, node in network.nodes.items() if isinstance(node, ss.IF)]
+    neurons = [name for name, node in network.nodes.items() if isinstance(node, Neuron)]
     steps = STEPS[-1]
     with torch.inference_mode():
         raster = test.raster(steps, np.array([0]))

@@ -36,7 +36,7 @@ def train(
     seeds = Seeds(seed)
     torch.manual_seed(seeds.child("weights").key & 0x7FFF_FFFF)
     model = read_ann(experiment.model, None)
-    batches = TensorBatches(part.frames(), torch.as_tensor(part.labels), experiment.batch_size)
+    batches = TensorBatches(part.frames(), torch.tensor(part.labels), experiment.batch_size)
     with written(out / "experiment.toml") as temporary:
         temporary.write_text(file.read_text())
     history = fit(

@@ -12,6 +12,7 @@ _HOMES = {
     "fold_batch_norm": ("FoldBatchNorm",),
     "initial_potential": ("InitialPotential",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
+    "signed_spikes": ("SignedSpikes",),
     "threshold_balance": ("ThresholdBalance",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -17,7 +17,6 @@ from ..errors import ConversionError, must
 from ..layers.pool import CumulativeMaxPool2d, SumPool2d
 from ..layers.scale import Scale
 from ..network import INPUT, Conversion, Edge, Network
-from ..neurons import IF
 from ..readout import Mean
 from .draft import Draft, Node
 from .operations import with_tensors
@@ -114,7 +113,7 @@ class _Assembly:
         own = theta if carry.amplitude is None else theta / carry.amplitude
         if carry.entry:
             self.entry_neurons.append(node.name)
-        return IF(own, initial=node.initial * own), Carry(theta, True, False)
+        return node.neuron(own, initial=node.initial * own), Carry(theta, True, False)
 
     def _flat(self, node: Node, amplitude: Tensor | None) -> Tensor | None:
         """The amplitude of maps (C, 1, 1), repeated for every pixel: (C H W,)."""

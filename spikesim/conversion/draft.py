@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..network import INPUT
+from ..neurons import IF, SignedIF
 from .calibration import Calibration
 
 Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
@@ -37,6 +38,7 @@ class Node:
     name       the user's dotted path, made unique; module   a plain torch module that owns its tensors
     path       where it stands in the user's model;  sources  names of nodes, or "input"
     threshold  neurons only, set by a step;          initial  start of the membrane, as a share of the threshold
+    neuron     what an activation becomes
     """
 
     name: str
@@ -45,6 +47,7 @@ class Node:
     path: str
     threshold: Threshold | None = None
     initial: float = 0.0
+    neuron: type[IF] | type[SignedIF] = IF
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from .draft import Draft
 from .fold_batch_norm import FoldBatchNorm
 from .initial_potential import InitialPotential
 from .pool_before_neuron import PoolBeforeNeuron
+from .signed_spikes import SignedSpikes
 from .threshold_balance import ThresholdBalance
 
 
@@ -32,15 +33,21 @@ class Recipe:
         return draft
 
 
-def _standard(name: str, percentile: float) -> Recipe:
-    steps = (FoldBatchNorm(), PoolBeforeNeuron(), ThresholdBalance(percentile), InitialPotential())
+def _standard(name: str, percentile: float, *more: Step) -> Recipe:
+    steps = (FoldBatchNorm(), PoolBeforeNeuron(), ThresholdBalance(percentile), InitialPotential(), *more)
     return Recipe(name, steps)
 
 
-RECIPES = {recipe.name: recipe for recipe in (_standard("max", 100.0), _standard("percentile", 99.9))}
-"""name -> recipe. max: lossless as T grows; percentile: 99.9 %, better at few steps where activations have tails."""
+_ALL = (_standard("signed", 100.0, SignedSpikes()), _standard("max", 100.0), _standard("percentile", 99.9))
+RECIPES = {recipe.name: recipe for recipe in _ALL}
+"""name -> recipe.
 
-DEFAULT = "max"
+signed      thresholds at the calibration maxima, signed spikes with memory: lossless as T grows, recordings too
+max         the same with unsigned spikes: lossless for a constant drive
+percentile  unsigned, thresholds at 99.9 %: better at few steps where activations have tails
+"""
+
+DEFAULT = "signed"
 """What "auto" stands for."""
 
 

@@ -12,6 +12,7 @@ from ..core.operator import LinearOperator
 from .conv import Convolution
 from .linear import Dense
 from .pool import CumulativeMaxPool2d, SumPool2d
+from .scale import Scale
 
 
 def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator | None:
@@ -25,4 +26,4 @@ def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator 
     return None
 
 
-__all__ = ["Convolution", "CumulativeMaxPool2d", "Dense", "SumPool2d", "operator_of"]
+__all__ = ["Convolution", "CumulativeMaxPool2d", "Dense", "Scale", "SumPool2d", "operator_of"]

@@ -1,19 +1,12 @@
-"""Neurons: one equation in `_membrane.py`, one small file per family member, modules in `base.py`."""
+"""Neurons: one equation in `_membrane.py`, one small file per family member, the module in `base.py`."""
 
-from .base import BySubtraction, Neuron, NoReset, Reset, State, ToValue, Unroll, by_kernel, by_steps
+from ._resets import BySubtraction, NoReset, Reset, ToValue
+from .base import Neuron, State, Unroll, by_kernel, by_steps
 from .iaf import IF
 from .lif import LIF
+from .signed import SignedIF
 
 __all__ = [
-    "IF",
-    "LIF",
-    "BySubtraction",
-    "Neuron",
-    "NoReset",
-    "Reset",
-    "State",
-    "ToValue",
-    "Unroll",
-    "by_kernel",
+    "IF", "LIF", "BySubtraction", "Neuron", "NoReset", "Reset", "SignedIF", "State", "ToValue", "Unroll", "by_kernel",
     "by_steps",
-]
+]  # fmt: skip

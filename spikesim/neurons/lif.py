@@ -10,17 +10,18 @@ from torch import Tensor
 from ..core.params import number
 from ..errors import ParameterError, must, nearest
 from ..units import quantity
-from .base import BySubtraction, Neuron, NoReset, Reset, ToValue
+from ._leaky import LeakyNeuron
+from ._resets import BySubtraction, NoReset, Reset, ToValue
 
 
-class LIF(Neuron):
+class LIF(LeakyNeuron):
     """Leaky integrate-and-fire.
 
         h = beta v + gain x;    s = 1 where h >= threshold;    v = reset(h, s)
 
     beta       membrane left after one step, 0..1: exp(-dt/tau), or 1 - dt/tau in Euler's form
     threshold  in the units of the drive
-    Other arguments, shapes and state: see `Neuron`. Gerstner and Kistler 2002, section 4.1.
+    Other arguments, shapes and state: see `LeakyNeuron`. Gerstner and Kistler 2002, section 4.1.
     """
 
     def __init__(self, beta: float | Tensor = 0.9, threshold: float | Tensor = 1.0, **options: Any) -> None:

@@ -188,15 +188,15 @@ def _train_epoch(
     for x, labels in batches.epoch(here):
         optimiser.zero_grad(set_to_none=True)
         value, scores = loss(model, x, labels)
-        if not math.isfinite(float(value)):
+        if not math.isfinite(value.item()):
             rule = f"finite in epoch {number + 1}"
-            raise ParameterError(must("training.loss", rule, float(value), "lower training.learning_rate"))
+            raise ParameterError(must("training.loss", rule, value.item(), "lower training.learning_rate"))
         value.backward()  # type: ignore[no-untyped-call]
         if training.clip:
             nn.utils.clip_grad_norm_(model.parameters(), training.clip)
         optimiser.step()
         schedule.step()
-        total += float(value) * len(labels)
+        total += value.item() * len(labels)
         right += accuracy(scores, labels) * len(labels)
         seen += len(labels)
     return Epoch(number + 1, total / seen, right / seen, float(optimiser.param_groups[0]["lr"]))

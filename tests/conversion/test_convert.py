@@ -35,7 +35,7 @@ def mlp(*layers: nn.Module) -> nn.Sequential:
 def test_nodes_keep_the_users_names_and_weights_their_keys() -> None:
     ann = seeded(Vgg)
     snn, _ = ss.convert(ann, calibration=inputs())
-    assert isinstance(snn.node("features.2"), ss.IF) and isinstance(snn.node("features.4.2"), ss.IF)
+    assert isinstance(snn.node("features.2"), ss.SignedIF) and isinstance(snn.node("features.4.2"), ss.SignedIF)
     assert isinstance(snn.node("features.3"), CumulativeMaxPool2d)
     assert [e.target for e in snn.edges if e.source == "features.3"] == ["features.2"]
     folded = ("features.1", "features.4.1")
@@ -132,7 +132,7 @@ def test_a_percentile_clips_that_share_of_the_non_zero_activations() -> None:
 
 def test_the_report_covers_every_activation_and_is_plain_data() -> None:
     snn, report = ss.convert(seeded(Vgg), calibration=inputs(70), steps=16)
-    spiking = {name for name, module in snn.nodes.items() if isinstance(module, ss.IF)}
+    spiking = {name for name, module in snn.nodes.items() if isinstance(module, ss.SignedIF)}
     assert {layer.node for layer in report.layers} == spiking
     assert report.steps == report.tuned == 16 and 0 < report.output_error < 0.5
     for layer in report.layers:

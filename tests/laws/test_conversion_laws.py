@@ -135,7 +135,7 @@ def test_conversion_is_deterministic() -> None:
 
 def test_spikes_and_pooled_counts_stay_whole() -> None:
     frames = counts()
-    snn, _ = ss.convert(seeded(Lenet), calibration=frames)
+    snn, _ = ss.convert(seeded(Lenet), calibration=frames, recipe="max")
     pools = ["0", "3", "6"]
     seen = ss.run(snn, frames, steps=8, record=[*pools, "2", "5"]).recording
     assert all(isinstance(snn.node(name), ss.layers.SumPool2d) for name in pools)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikesim.layers import conv, counting, linear
-from spikesim.neurons import _membrane, _membrane_backward
+from spikesim.neurons import _membrane, _membrane_backward, signed
 from spikesim.neurons._membrane import Coefficients
 from spikesim.neurons._membrane_backward import Rule
 from spikesim.surrogate import SLOPES, Slope, slope_row, slope_row_reference
@@ -38,6 +38,18 @@ def test_membrane_kernels_equal_their_references(shape: tuple[int, ...], per_neu
     _membrane.charge_kernel(x, fast[0], c, gated, fast[1], fast[2])
     _membrane.charge_reference(x, slow[0], c, gated, slow[1], slow[2])
     assert all(np.array_equal(a, b) for a, b in zip(fast, slow))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_signed_kernel_equals_its_reference(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(sum(shape))
+    x = rng.normal(0.1, 0.8, shape).astype(np.float32)
+    threshold = rng.uniform(0.5, 1, shape[2]).astype(np.float32)
+    fast, slow = ([np.full(shape[1:], 0.3, np.float32), np.zeros(shape[1:], np.float32)] for _ in range(2))
+    out = np.empty_like(x), np.empty_like(x)
+    signed.signed_kernel(x, *fast, threshold, out[0])
+    signed.signed_reference(x, *slow, threshold, out[1])
+    assert np.array_equal(*out) and all(np.array_equal(a, b) for a, b in zip(fast, slow))
 
 
 @pytest.mark.parametrize("gated", [False, True])

@@ -117,6 +117,28 @@ def test_compile_runs_and_agrees() -> None:
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(fused, plain)) and len(fused) == 4
 
 
+def test_signed_neuron_equals_brute_force_and_never_takes_back_what_it_did_not_give() -> None:
+    x = np.random.default_rng(0).normal(0.05, 0.8, (60, 3, 7)).astype(np.float32)
+    spikes, state = ss.SignedIF(0.9, initial=0.45)(torch.from_numpy(x))
+    plain, _ = ss.SignedIF(0.9, initial=0.45)(torch.from_numpy(x), None, by_steps)
+    wanted, last = naive.signed(x, 0.9, 0.45)
+    assert np.array_equal(spikes.numpy(), wanted) and np.array_equal(state.v.numpy(), last)
+    assert torch.equal(plain, spikes) and {-1.0, 0.0, 1.0} == set(spikes.unique().tolist())
+    assert spikes.cumsum(0).min() >= 0 and torch.equal(state.m, spikes.sum(0))
+
+
+def test_signed_total_is_the_rounded_sum_in_any_order() -> None:
+    """The charge of 40 steps in a drawn order, then silence to settle: the total is that of the sum."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(-3, 4, (40, 1, 50)).astype(np.float32) / 4
+    x[:, 0, :25] += 0.25
+    settled = np.concatenate([x, np.zeros((60, 1, 50), np.float32)])
+    spikes, _ = ss.SignedIF(1.0, initial=0.5)(torch.from_numpy(settled))
+    assert np.array_equal(spikes.sum(0).numpy(), np.maximum(np.floor(x.sum(0) + 0.5), 0))
+    unsigned, _ = ss.IF(1.0, initial=0.5)(torch.from_numpy(settled))
+    assert not np.array_equal(unsigned.sum(0).numpy(), np.maximum(np.floor(x.sum(0) + 0.5), 0))
+
+
 REFUSED = {
     "LIF.threshold must be a number above 0": lambda: ss.LIF(0.9, -1.0),
     "LIF.leak must be a number at least 0 and at most 1": lambda: ss.LIF(1.5),
