@@ -57,6 +57,14 @@ def repeats(data: EventDataset) -> float:
     return 1 - firsts / len(data.t)
 
 
+def unevenness(data: EventDataset) -> float:
+    """Deviation of the mean map around its own blurred self, as a share, in the middle of the sensor."""
+    from scipy.ndimage import gaussian_filter
+
+    mean = data.frames().sum((0, 1)).numpy()
+    return float((mean / gaussian_filter(mean, 1.2))[10:24, 12:22].std())
+
+
 def described(data: EventDataset) -> dict[str, Any]:
     """The statistics of one set of recordings by themselves."""
     counts = np.diff(data.offsets)
@@ -70,6 +78,7 @@ def described(data: EventDataset) -> dict[str, Any]:
         "events_sd": float(counts.std()),
         "on_share": float(data.p.mean()),
         "repeats": repeats(data),
+        "map_unevenness": unevenness(data),
         "pause_us_percentiles": {str(q): float(np.percentile(pause, q)) for q in (1, 10, 50, 90)},
     }
 

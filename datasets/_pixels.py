@@ -7,7 +7,6 @@ they are, the kernel compiles them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,8 @@ LEVELS = 4096
 """Steps of the table of log(dark + luminance): sixteen to one step of an 8-bit image."""
 SMALLEST = 0.05
 """Thresholds and refractory times are at least this part of their mean, however the draw falls."""
+SIDE_BITS = 15
+"""An event's key holds t, y (15 bits), x (15 bits) and p (1 bit), so that sorting keys sorts events by time."""
 LEAK = 1 << 31
 """Added to the event number in the counter of a leak event's draw."""
 
@@ -61,28 +62,29 @@ class Identity(NamedTuple):
 
 
 def blended(a, b, c, d, row_part, column_part):  # type: ignore[no-untyped-def]
-    """Where the table is to be read for luminances a b over c d: bilinear, times LEVELS; all float32 or arrays of it."""
+    """Where the table is to be read for luminances a b over c d: bilinear, times LEVELS, float32."""
     one, levels = np.float32(1), np.float32(LEVELS)
     upper = a * (one - column_part) + b * column_part
     lower = c * (one - column_part) + d * column_part
     return (upper * (one - row_part) + lower * row_part) * levels
 
 
-def walk(trace, camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-def]
+def walk(trace, camera, i, j, who, draw, out, n):  # type: ignore[no-untyped-def]
     """Follow L of one pixel, linear between its values at the steps, and write its events from out[n] on -> next n.
 
     An event falls where L leaves [ref - down, ref + up]; then the pixel is held, and takes ref anew on release.
-    Events are keys (t H W + pixel) 2 + p; those beyond the end of `out` are counted, not written.
+    Events are keys (see SIDE_BITS); those beyond the end of `out` are counted, not written.
     """
-    i, j, area = pixel // camera.on.shape[1], pixel % camera.on.shape[1], camera.on.size
-    event, held, free, ref = 0, False, 0.0, trace[0]
-    noise, spread = draw(pixel, event, who)
-    scale = max(SMALLEST, 1.0 + camera.noise * noise)
+    pixel = i * camera.on.shape[1] + j
+    event, held, free, ref, scale, hold = 0, True, 0.0, 0.0, 0.0, 0.0
     for k in range(trace.size - 1):
         begin, last = k * camera.step, trace[k + 1]
         while not (held and free >= begin + camera.step):
             if held:
                 ref, held = trace[k] + (last - trace[k]) * ((free - begin) / camera.step), False
+                noise, spread = draw(pixel, event, who)
+                scale = max(SMALLEST, 1.0 + camera.noise * noise)
+                hold = camera.refractory * max(SMALLEST, 1.0 + camera.spread * spread)
             upper, lower = ref + camera.on[i, j] * scale, ref - camera.off[i, j] * scale
             if lower < last < upper:
                 break
@@ -90,23 +92,21 @@ def walk(trace, camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-de
             t = begin + camera.step * (((upper if rising else lower) - trace[k]) / (last - trace[k]))
             if t < camera.duration:
                 if n < out.size:
-                    out[n] = (np.int64(t) * area + pixel) * 2 + rising
+                    out[n] = (((np.int64(t) << SIDE_BITS | i) << SIDE_BITS | j) << 1) | rising
                 n += 1
-            free, held = t + camera.refractory * max(SMALLEST, 1.0 + camera.spread * spread), True
+            free, held = t + hold, True
             event += 1
-            noise, spread = draw(pixel, event, who)
-            scale = max(SMALLEST, 1.0 + camera.noise * noise)
     return n
 
 
-def leaked(camera, pixel, who, draw, out, n):  # type: ignore[no-untyped-def]
+def leaked(camera, i, j, who, draw, out, n):  # type: ignore[no-untyped-def]
     """Write the leak events of one pixel, ON after exponential waiting times -> next n."""
-    event, t = LEAK, 0.0
+    pixel, event, t = i * camera.on.shape[1] + j, LEAK, 0.0
     while t < camera.duration:
         t += draw(pixel, event, who) * camera.interval
         if t < camera.duration:
             if n < out.size:
-                out[n] = (np.int64(t) * camera.on.size + pixel) * 2 + 1
+                out[n] = (((np.int64(t) << SIDE_BITS | i) << SIDE_BITS | j) << 1) | 1
             n += 1
         event += 1
     return n
@@ -126,12 +126,12 @@ def wait_draw(pixel, event, who, generate, transform):  # type: ignore[no-untype
 
 def reference_event_draw(pixel: int, event: int, who: Identity) -> tuple[float, float]:
     """`event_draw` in plain Python."""
-    return event_draw(pixel, event, who, philox.philox4x32.py_func, philox.normal_pair.py_func)
+    return event_draw(pixel, event, who, philox.generated, philox.normal_pair_of)
 
 
 def reference_wait_draw(pixel: int, event: int, who: Identity) -> float:
     """`wait_draw` in plain Python."""
-    return wait_draw(pixel, event, who, philox.philox4x32.py_func, philox.uniform.py_func)
+    return wait_draw(pixel, event, who, philox.generated, philox.uniform_of)
 
 
 def traced(scene: Scene, i: int, j: int) -> np.ndarray:
@@ -144,16 +144,18 @@ def traced(scene: Scene, i: int, j: int) -> np.ndarray:
 def recording_reference(scene: Scene, camera: Pixels, who: Identity, out: np.ndarray) -> int:
     """Write the events of every pixel to `out`, pixel by pixel, and return their number.
 
-    out   (n,) int64 keys (t H W + pixel) 2 + p; sorted, they are the recording. When the number is above n, the rest
+    out   (n,) int64 keys; sorted, they are the recording. When the number is above n, the rest
           is missing: call again with more room.
     """
     n = 0
     top, bottom, left, right = scene.box
-    for pixel in range(camera.on.size):
-        i, j = divmod(pixel, camera.on.shape[1])
-        if top <= i < bottom and left <= j < right:
-            n = walk(camera.table[traced(scene, i, j)], camera, pixel, who, reference_event_draw, out, n)
-        n = leaked(camera, pixel, who, reference_wait_draw, out, n)
+    height, width = camera.on.shape
+    for i in range(height):
+        for j in range(left, right) if top <= i < bottom else ():
+            trace = camera.table[traced(scene, i, j)]
+            n = walk(trace, camera, i, j, who, reference_event_draw, out, n)
+        for j in range(width):
+            n = leaked(camera, i, j, who, reference_wait_draw, out, n)
     return n
 
 
@@ -189,7 +191,7 @@ def recording_kernel(scene, camera, who, out):  # type: ignore[no-untyped-def]
                 place = _blended(upper[j], upper[j + 1], lower[j], lower[j + 1], a, b)
                 traces[j, k] = camera.table[np.int64(place)]
         for j in range(seen):
-            n = _walk(traces[j], camera, i * width + left + j, who, _event_draw, out, n)
+            n = _walk(traces[j], camera, i, left + j, who, _event_draw, out, n)
         for j in range(width):
-            n = _leaked(camera, i * width + j, who, _wait_draw, out, n)
+            n = _leaked(camera, i, j, who, _wait_draw, out, n)
     return n

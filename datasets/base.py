@@ -1,7 +1,7 @@
 """What a data set is: labelled recordings that stand end to end, or labelled arrays, behind one small interface.
 
-    len(data)   data[i]   data.labels   data.sample_ids   data.subset(rows)   data.part("train")
-    data.frames()   data.folds(k)   data.summary()          and for recordings   data.raster(steps, rows)
+len(data)   data[i]   data.labels   data.sample_ids   data.subset(rows)   data.part("train")
+data.frames()   data.folds(k)   data.summary()          and for recordings   data.raster(steps, rows)
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Labelled:
             return np.flatnonzero(rows)
         off = (rows < 0) | (rows >= len(self)) if rows.dtype.kind in "iu" else np.ones(rows.shape, bool)
         if rows.ndim != 1 or off.any():
-            got = rows[off][0] if off.any() else f"shape {rows.shape}"
+            got = str(rows[off].flat[0]) if off.any() else f"shape {rows.shape}"
             raise ParameterError(must(f"{type(self).__name__}.rows", f"a list of numbers below {len(self)}", got))
         return rows.astype(np.int64)
 
@@ -159,7 +159,7 @@ class EventDataset(Labelled):
             got = sorted({stream.sensor for stream in streams})
             raise DatasetError(must("EventDataset.joined.streams", "at least one, all of one sensor", got))
         offsets = np.cumsum([0, *map(len, streams)])
-        columns = {name: np.concatenate([getattr(s, name) for s in streams]) for name in DTYPES}
+        columns: Any = {name: np.concatenate([getattr(s, name) for s in streams]) for name in DTYPES}
         return cls(**columns, offsets=offsets, labels=labels, sensor=streams[0].sensor, **fields)
 
     @property
@@ -170,7 +170,7 @@ class EventDataset(Labelled):
     def __getitem__(self, i: int) -> tuple[EventStream, int]:
         i = range(len(self))[i]
         first, last = self.offsets[i], self.offsets[i + 1]
-        return EventStream(*(column[first:last] for column in self.columns), self.sensor), int(self.labels[i])
+        return self.columns.between(first, last).stream(self.sensor), int(self.labels[i])
 
     def subset(self, rows: Any) -> EventDataset:
         """The data set of these rows (indices or a mask), in that order; a run of neighbours shares memory."""
@@ -213,7 +213,7 @@ class EventDataset(Labelled):
         return StructuredView(self, transform)
 
     def summary(self) -> dict[str, Any]:
-        """What it holds: samples, classes, split, sensor, events, mean and deviation per recording, duration, ON share."""
+        """What it holds: samples, classes, split, sensor, events in all and per recording, duration, ON share."""
         counts = np.diff(self.offsets)
         duration = natural_window(self.t, self.offsets, np.arange(len(self))).duration
         return {
@@ -221,16 +221,10 @@ class EventDataset(Labelled):
             **self._row_summary(),
             "sensor": list(self.sensor),
             "events": len(self.t),
-            "events_per_recording": {"mean": _float(counts.mean), "sd": _float(counts.std)},
+            "events_per_recording": {"mean": float(counts.mean()), "sd": float(counts.std())} if len(self) else {},
             "duration_ms": float(np.median(duration)) / 1000 if len(self) else 0.0,
             "on_share": float(self.p.mean()) if len(self.p) else 0.0,
         }
-
-
-def _float(statistic: Callable[[], Any]) -> float:
-    """A statistic of recordings as a float; 0 when there are none."""
-    with np.errstate(invalid="ignore"):
-        return float(np.nan_to_num(statistic()))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Data by name or path: where it is looked for, and what a path holds.
 
-    order for names   the given root, $SPIKESIM_DATA, the cache folder ($XDG_CACHE_HOME or ~/.cache, spikesim),
-                      then what is embedded ("digits")
+order for names   the given root, $SPIKESIM_DATA, the cache folder ($XDG_CACHE_HOME or ~/.cache, spikesim),
+                  then what is embedded ("digits")
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def find(name: str | Path, *, root: Path | None = None) -> Path | None:
                     return folder / place
         if not path.exists():
             searched = ", ".join(map(str, roots(root)))
-            raise DatasetError(must(f'data "{name}"', "in a data folder", f"nothing in {searched}", "set SPIKESIM_DATA"))
+            raise DatasetError(
+                must(f'data "{name}"', "in a data folder", f"nothing in {searched}", "set SPIKESIM_DATA")
+            )
     if str(name) in EMBEDDED:
         return None
     if path.exists():

@@ -34,13 +34,15 @@ from spikesim.core.params import check
 from spikesim.core.seeds import Seeds
 from spikesim.errors import DatasetError, must
 
-from ._pixels import LEVELS, SMALLEST, Identity, Pixels, Scene, recording_kernel
+from ._pixels import LEVELS, SIDE_BITS, SMALLEST, Identity, Pixels, Scene, recording_kernel
 from .base import EventDataset
 from .saccades import SaccadePath
 
 if TYPE_CHECKING:
     from .images import Images
 
+CHUNK = 256
+"""Images prepared at a time."""
 FIRST_BUFFER = 1 << 14
 """Events a recording is given room for at first; doubled until it fits."""
 
@@ -51,9 +53,9 @@ class EventCamera:
 
     field              value       unit          source
     sensor             34, 34      pixels        Orchard 2015
-    on, off            0.2, 0.2    of log light  fit
-    mismatch           0.03        of on, off    size as in Hu 2021 (v2e: 0.03); hardly shows in the statistics
-    noise              0.6         of on, off    fit
+    on, off            0.205       of log light  fit
+    mismatch           0.12        of on, off    fit: unevenness of the mean map
+    noise              0.62        of on, off    fit
     dark               0.1         of white      fit
     blur               0.5         pixels        fit: Gaussian of display and lens
     refractory_us      2000        µs            fit
@@ -61,15 +63,15 @@ class EventCamera:
     leak_hz            0.33        1/s a pixel   read off the sensor's corners, where 99.9 % of events are ON
     dark_on_bright     True                      read off: p = 1 where the image's strokes withdraw
     duration_us        308000      µs            median time of the last event
-    step_us            2000        µs            numerical step of the path
+    step_us            3000        µs            numerical step of the path
     path                                         fit, see `saccades.py`
     """
 
     sensor: tuple[int, int] = (34, 34)
-    on: float = 0.2
-    off: float = 0.2
-    mismatch: float = 0.03
-    noise: float = 0.6
+    on: float = 0.205
+    off: float = 0.205
+    mismatch: float = 0.12
+    noise: float = 0.62
     dark: float = 0.1
     blur: float = 0.5
     refractory_us: float = 2000.0
@@ -77,7 +79,7 @@ class EventCamera:
     leak_hz: float = 0.33
     dark_on_bright: bool = True
     duration_us: int = 308_000
-    step_us: int = 2_000
+    step_us: int = 3_000
     path: SaccadePath = SaccadePath()
 
     def __post_init__(self) -> None:
@@ -125,18 +127,22 @@ def _corners(camera: EventCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     )
 
 
-def _scene(image: np.ndarray, camera: EventCamera, corners: tuple[np.ndarray, ...]) -> Scene:
-    """The image in the middle of the sensor, padded by the reach of the path and blurred."""
+def _luminances(pixels: np.ndarray, camera: EventCamera) -> np.ndarray:
+    """Images (n, h, w) uint8 as ink (n, H + .., W + ..) float32, 0..1: in the middle of the sensor, padded by the
+    reach of the path, blurred."""
     from scipy.ndimage import gaussian_filter
 
-    height, width = camera.sensor
-    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
-    margin = camera.path.reach + 1
-    ink = np.zeros((height + 2 * margin, width + 2 * margin), np.float32)
-    ink[margin + top :, margin + left :][: image.shape[0], : image.shape[1]] = image / np.float32(255)
-    ink = gaussian_filter(ink, camera.blur, truncate=2.0)
+    (height, width), margin = camera.sensor, camera.path.reach + 1
+    top, left = margin + (height - pixels.shape[1]) // 2, margin + (width - pixels.shape[2]) // 2
+    ink = np.zeros((len(pixels), height + 2 * margin, width + 2 * margin), np.float32)
+    ink[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
+    return gaussian_filter(ink, (0, camera.blur, camera.blur), truncate=2.0) / np.float32(255)
+
+
+def _scene(ink: np.ndarray, camera: EventCamera, corners: tuple[np.ndarray, ...]) -> Scene:
+    """One padded image as luminance, with the box of pixels that see ink at some time."""
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    box = (0, 0, 0, 0)
+    (height, width), box = camera.sensor, (0, 0, 0, 0)
     if len(rows):  # sensor row i looks at padded rows i + row and i + row + 1
         row, column = corners[0], corners[2]
         box = (
@@ -145,7 +151,8 @@ def _scene(image: np.ndarray, camera: EventCamera, corners: tuple[np.ndarray, ..
             max(int(columns[0] - column.max()) - 1, 0),
             min(int(columns[-1] - column.min()) + 1, width),
         )
-    return Scene(np.float32(1) - ink if camera.dark_on_bright else ink, *corners, box)
+    luminance = np.float32(1) - ink if camera.dark_on_bright else ink
+    return Scene(luminance, corners[0], corners[1], corners[2], corners[3], box)
 
 
 def _recorded(scene: Scene, pixels: Pixels, who: Identity) -> np.ndarray:
@@ -171,17 +178,13 @@ def emulate(images: Images, camera: EventCamera, seeds: Seeds) -> EventDataset:
         raise DatasetError(must("emulate.images", f"at most {height}x{width} pixels", got, "crop or scale them"))
     pixels, corners = _pixels(camera, seeds), _corners(camera)
     key = philox.split(seeds.child("events").key)
-    keys = [
-        _recorded(_scene(image, camera, corners), pixels, Identity(*philox.split(int(i)), *key))
-        for image, i in zip(images.pixels, images.ids)
-    ]
-    events = np.concatenate(keys) if keys else np.zeros(0, np.int64)
-    place = (events >> 1) % (height * width)
+    keys = []
+    for start in range(0, len(images), CHUNK):
+        inks = _luminances(images.pixels[start : start + CHUNK], camera)
+        for ink, i in zip(inks, images.ids[start : start + CHUNK]):
+            keys.append(_recorded(_scene(ink, camera, corners), pixels, Identity(*philox.split(int(i)), *key)))
     return EventDataset(
-        t=(events >> 1) // (height * width),
-        x=(place % width).astype(np.int16),
-        y=(place // width).astype(np.int16),
-        p=(events & 1).astype(np.uint8),
+        **_columns(np.concatenate([np.zeros(0, np.int64), *keys])),
         offsets=np.cumsum([0, *map(len, keys)]),
         labels=images.labels,
         sensor=camera.sensor,
@@ -189,3 +192,17 @@ def emulate(images: Images, camera: EventCamera, seeds: Seeds) -> EventDataset:
         name=images.name,
         split=images.split,
     )
+
+
+def _columns(keys: np.ndarray) -> dict[str, np.ndarray]:
+    """Event keys taken apart; read-only, so that the data set keeps them as they are."""
+    side = (1 << SIDE_BITS) - 1
+    columns = {
+        "t": keys >> (2 * SIDE_BITS + 1),
+        "x": ((keys >> 1) & side).astype(np.int16),
+        "y": ((keys >> (SIDE_BITS + 1)) & side).astype(np.int16),
+        "p": (keys & 1).astype(np.uint8),
+    }
+    for column in columns.values():
+        column.flags.writeable = False
+    return columns

@@ -84,7 +84,8 @@ def digits_images() -> Images:
 def read_images(path: Path) -> Images:
     """Images of an .npz file with x, y or train_x, train_y, test_x, test_y (and test_index, their true numbers).
 
-    ids count from 1, test images after the training images, as N-MNIST numbers its recordings. Raises DatasetError on anything but uint8 grey images.
+    ids count from 1, test images after the training images, as N-MNIST numbers its recordings.
+    Raises DatasetError on anything but uint8 grey images.
     """
     path = Path(path)
     with np.load(path, allow_pickle=False) as file:

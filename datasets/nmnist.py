@@ -13,6 +13,7 @@ datasets using saccades", Frontiers in Neuroscience 9:437, 2015. Licence of the 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,13 +58,13 @@ def _file_number(file: Path) -> int:
 
 
 def read_npz(path: Path) -> EventDataset:
-    """The recordings of a file of ragged events (t, x, y, p, offsets, labels; split, sample_id, sensor_size if there)."""
+    """The recordings of a file of ragged events t, x, y, p, offsets, labels; split, sample_id, sensor_size if there."""
     path = Path(path)
     with np.load(path, allow_pickle=False) as file:
         columns = {name: file[name] for name in ("t", "x", "y", "p", "offsets", "labels")}
-        split = file["split"] if "split" in file else None
-        ids = file["sample_id"].astype(np.int64) if "sample_id" in file else None
-        sensor = tuple(file["sensor_size"]) if "sensor_size" in file else nmnist_bin.SENSOR
+        split = file.get("split")
+        ids: Any = file["sample_id"].astype(np.int64) if "sample_id" in file else None
+        sensor = tuple(file.get("sensor_size", nmnist_bin.SENSOR))
     if ids is not None and split is not None:
         ids = ids + FIRST_TEST_ID * (split == TEST)
     try:
@@ -86,5 +87,3 @@ def write_folder(data: EventDataset, path: Path) -> None:
     for i, (part, name) in enumerate(zip(split.tolist(), ids.tolist())):
         stream, label = data[i]
         nmnist_bin.write(Path(path) / folders[part] / str(label) / f"{name:05d}.bin", stream)
-
-

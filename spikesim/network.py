@@ -235,6 +235,12 @@ class Network(nn.Module):
             return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
+    def synapses(self, x: Tensor) -> dict[str, int]:
+        """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""
+        self._shapes(x[None])
+        operators = {name: operator for (name, _), operator in self._operators.items() if operator is not None}
+        return {name: int(operator.row_fanout().sum()) for name, operator in operators.items()}
+
     def _shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
         shapes, waiting = {INPUT: tuple(x.shape[2:])}, list(self._plan.order)

@@ -1,0 +1,1 @@
+"""Converters between currents and codes. One file each."""

@@ -1,0 +1,1 @@
+"""Macros as TOML files; `spikesim.hardware.presets` reads them."""

@@ -1,0 +1,1 @@
+"""Mappings: how a signed weight becomes conductances. One file each."""

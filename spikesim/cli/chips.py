@@ -17,7 +17,10 @@ def one_chip(
     design = hardware.load_macro(macro)
     chip = hardware.deploy(network, design, seeds=seeds.child("chip", index))
     report = hardware.estimate(chip, data, steps=steps)
-    return {"accuracy": report.accuracy, "text": str(report), "report": report.to_json()}
+    found = {"accuracy": report.accuracy, "text": str(report), "report": report.to_json()}
+    if board:
+        found["board_J"] = hardware.price(report.ledger, hardware.load_macro(board)).energy_J["total"]
+    return found
 
 
 def chip_accuracy(accuracies: list[float]) -> dict[str, Any]:

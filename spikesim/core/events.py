@@ -32,6 +32,14 @@ class Columns(NamedTuple):
     y: np.ndarray
     p: np.ndarray
 
+    def between(self, first: int, last: int) -> Columns:
+        """Events first to last - 1; views, not copies."""
+        return Columns(self.t[first:last], self.x[first:last], self.y[first:last], self.p[first:last])
+
+    def stream(self, sensor: tuple[int, int]) -> EventStream:
+        """These events as one recording."""
+        return EventStream(self.t, self.x, self.y, self.p, sensor)
+
 
 class Window(NamedTuple):
     """What is binned where: raster row b holds recording rows[b], from start[b] for duration[b], all int64 (B,)."""
@@ -48,7 +56,7 @@ def binned_reference(events: Columns, offsets: np.ndarray, window: Window, out: 
     """
     for b in range(out.shape[1]):
         first, last = offsets[window.rows[b]], offsets[window.rows[b] + 1]
-        t, x, y, p = (column[first:last] for column in events)
+        t, x, y, p = events.between(first, last)
         since = t - window.start[b]
         kept = (since >= 0) & (since < window.duration[b])
         k = since[kept] * out.shape[0] // window.duration[b]
@@ -227,7 +235,7 @@ class EventStream:
         return len(self) / (self.duration * 1e-6) if len(self) else 0.0
 
     def crop(self, x0: int, y0: int, x1: int, y1: int) -> EventStream:
-        """The events with x0 <= x < x1 and y0 <= y < y1, on a sensor of that size, coordinates counted from its corner."""
+        """The events with x0 <= x < x1 and y0 <= y < y1, on a sensor of that size, counted from its corner."""
         height, width = self.sensor
         if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
             rule = f"a rectangle inside 0, 0, {width}, {height}"
@@ -241,7 +249,7 @@ class EventStream:
         if end_us < start_us:
             raise ParameterError(must("EventStream.window.end_us", f"at least start_us = {start_us}", end_us))
         first, last = np.searchsorted(self.t, [start_us, end_us])
-        return EventStream(*(column[first:last] for column in self.columns), self.sensor)
+        return self.columns.between(first, last).stream(self.sensor)
 
     def raster(self, steps: int, *, start: int | None = None, duration: int | None = None) -> torch.Tensor:
         """Count raster (T, 1, 2, H, W) float32: bin k = floor((t - start) T / duration).

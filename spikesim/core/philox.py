@@ -9,8 +9,9 @@ words in any order, thread or process, so a draw can be named instead of being w
 Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 Proc. SC'11, 2011. Known-answer vectors: the authors' Random123 library.
 
-The functions are plain numpy-compatible Python and `inlined` equations: kernels of any file may call them (and
-name this module in `depends`), numpy references call `words`, which takes arrays.
+`generated`, `uniform_of` and `normal_pair_of` are the equations in plain Python; `philox4x32`, `uniform` and
+`normal_pair` the same compiled, which kernels of any file may call (and then name this module in `depends`). numpy
+references call `words`, which takes arrays.
 """
 
 from __future__ import annotations
@@ -29,8 +30,7 @@ U32_TO_UNIT, HALF = 2.0**-32, 0.5
 TWO_PI, MINUS_TWO = 2.0 * math.pi, -2.0
 
 
-@inlined
-def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+def generated(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Four words (each a uint64 below 2^32) of the counter (c0..c3) under the key (k0, k1), all uint64 below 2^32."""
     for _ in range(ROUNDS):
         low = M0 * c0
@@ -44,18 +44,19 @@ def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     return c0, c1, c2, c3
 
 
-@inlined
-def uniform(word):  # type: ignore[no-untyped-def]
+def uniform_of(word):  # type: ignore[no-untyped-def]
     """A float64 in the open interval (0, 1): (word + 1/2) / 2^32."""
     return (np.float64(word) + HALF) * U32_TO_UNIT
 
 
-@inlined
-def normal_pair(first, second):  # type: ignore[no-untyped-def]
+def normal_pair_of(first, second):  # type: ignore[no-untyped-def]
     """Two independent standard normal float64 by Box and Muller: r cos(phi), r sin(phi)."""
     radius = math.sqrt(MINUS_TWO * math.log((np.float64(first) + HALF) * U32_TO_UNIT))
     angle = TWO_PI * ((np.float64(second) + HALF) * U32_TO_UNIT)
     return radius * math.cos(angle), radius * math.sin(angle)
+
+
+philox4x32, uniform, normal_pair = inlined(generated), inlined(uniform_of), inlined(normal_pair_of)
 
 
 def split(value: int) -> tuple[np.uint64, np.uint64]:
@@ -71,5 +72,5 @@ def words(
 
     This is the numpy reference of every kernel that draws.
     """
-    counters = np.broadcast_arrays(*[np.asarray(c).astype(np.uint64) & MASK for c in (c0, c1, c2, c3)])
-    return philox4x32.py_func(*counters, *[np.asarray([k]).astype(np.uint64) for k in split(key)])
+    a, b, c, d = np.broadcast_arrays(*[np.asarray(c).astype(np.uint64) & MASK for c in (c0, c1, c2, c3)])
+    return generated(a, b, c, d, *split(key))

@@ -1,7 +1,7 @@
 """Layers: torch's own modules, wrapped once as LinearOperators, dense and event-driven; pooling over time.
 
-`operator_of(module, in_shape)` gives the operator of an `nn.Linear` or `nn.Conv2d`; a module that is a
-LinearOperator itself (a crossbar) is returned as it is. Read `linear.py` first.
+`operator_of(module, in_shape)` gives the operator of an `nn.Linear` or `nn.Conv2d`; a module that carries one as its
+`operator` (a crossbar) says so itself. Read `linear.py` first.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .scale import Scale
 
 def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator | None:
     """The LinearOperator of `module` for inputs of `in_shape`, or None where it is not weights times spikes."""
-    if isinstance(module, LinearOperator):
-        return module
+    if hasattr(module, "operator"):
+        return module.operator  # type: ignore[return-value]
     if isinstance(module, nn.Linear):
         return Dense(module)
     if isinstance(module, nn.Conv2d):

@@ -1,0 +1,227 @@
+"""deploy: a network's weights programmed into the arrays of one emulated chip, which then runs like the network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikesim.core.operator import Context
+from spikesim.core.params import number
+from spikesim.core.seeds import Seeds
+from spikesim.errors import GraphError, ParameterError, must, nearest
+from spikesim.network import INPUT, Network
+
+from .crossbar import Crossbar, Drive, Patches, Programmed
+from .macro import Macro
+from .mappings.differential import DifferentialPair
+
+PLACES = ("crossbar", "digital")
+ANALOG_LEVELS = 255
+"""Levels of an analog input: 8 bits, bit-serial."""
+CALIBRATION_STEPS = 16
+"""Steps over which stored calibration inputs are spread when the network is not bound to a number of steps."""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One emulated chip: a network whose linear nodes are crossbars. `ss.run(chip, x)` works as for the network.
+
+    network   with programmed nodes          macro    the design
+    source    the network that was deployed  warnings what may not work, with numbers
+    """
+
+    network: Network
+    source: Network
+    macro: Macro
+    warnings: tuple[str, ...] = ()
+
+    def __call__(self, *arguments: Any, **options: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        return self.network(*arguments, **options)
+
+    @property
+    def readout(self) -> Any:
+        """The network's readout."""
+        return self.network.readout
+
+    @property
+    def conversion(self) -> Any:
+        """What the network remembers of its ANN."""
+        return self.network.conversion
+
+    def bound(self, steps: int) -> Chip:
+        """The chip for rasters of `steps` bins: thresholds and biases are digital, so the cells stay as they are."""
+        return replace(self, network=self.network.bound(steps), source=self.source.bound(steps))
+
+    @property
+    def crossbars(self) -> dict[str, Crossbar]:
+        """Node name -> its crossbar."""
+        return {n: m.operator for n, m in self.network.nodes.items() if isinstance(m, Programmed)}
+
+    def conductances(self, node: str) -> tuple[np.ndarray, np.ndarray]:
+        """G+ and G- of a node, (rows, n_out) in siemens."""
+        if node not in self.crossbars:
+            raise GraphError(must("chip.conductances", "a programmed node", node, nearest(node, self.crossbars)))
+        g = self.crossbars[node].g
+        return g[:, 0::2].copy(), g[:, 1::2].copy()
+
+
+def deploy(
+    network: Network, macro: Macro, *, seeds: Seeds, place: Mapping[str, str] | None = None,
+    calibration: Tensor | None = None,
+) -> Chip:  # fmt: skip
+    """Program `network` into one chip of `macro`.
+
+    seeds        of this chip: programming errors are drawn here, read noise at every read
+    place        {node: "digital"} leaves a linear node outside the arrays
+    calibration  inputs (T, B, *shape) that classify drives and set converter ranges; None takes those that conversion
+                 kept, spread over time; without any, ranges cover every row at once, and the chip says so
+    Raises GraphError for a node that is not there, ParameterError for weights that are not finite.
+    """
+    chosen = _placed(network, place or {})
+    if not chosen:
+        raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
+    x = _calibration_input(network, calibration, seeds)
+    programmed: dict[str, nn.Module] = {}
+    drives, warnings = _drives(network, chosen, x), []
+    for name in chosen:
+        programmed[name] = Programmed(_program(name, network.node(name), macro, drives[name], seeds.child(name)))
+    chip = Chip(network.replaced(programmed), network, macro)
+    if x is None:
+        warnings.append("no calibration inputs: converter ranges cover all rows at once, which wastes most codes")
+    ranges = _ranges(chip, x)
+    nodes = {name: programmed[name].calibrated(macro.adc.lsb(ranges[name])) for name in chosen}  # type: ignore[operator]
+    return replace(chip, network=network.replaced(nodes), warnings=tuple(warnings))
+
+
+def sample_chips(network: Network, macro: Macro, n: int, *, seeds: Seeds, **options: Any) -> Iterator[Chip]:
+    """Chips 0 to n - 1 of a design, one at a time: chip k is deployed with `seeds.child("chip", k)`."""
+    number("sample_chips.n", n, at_least=1, integer=True)
+    for k in range(n):
+        yield deploy(network, macro, seeds=seeds.child("chip", k), **options)
+
+
+def _placed(network: Network, place: Mapping[str, str]) -> list[str]:
+    """The nodes that go on crossbars."""
+    linear = [n for n, m in network.nodes.items() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    for name, where in place.items():
+        if name not in linear:
+            raise GraphError(must("deploy.place", "of linear and convolution nodes", name, nearest(name, linear)))
+        if where not in PLACES:
+            raise ParameterError(must(f"deploy.place[{name}]", f"one of {', '.join(PLACES)}", where))
+    chosen = [name for name in linear if place.get(name, "crossbar") == "crossbar"]
+    for name in chosen:
+        module: Any = network.node(name)
+        if isinstance(module, nn.Conv2d) and (module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros"):
+            got = f"groups {module.groups}, dilation {module.dilation}, padding {module.padding_mode}"
+            rule = "an ungrouped, undilated, zero-padded convolution"
+            raise GraphError(must(f"network.{name}", rule, got, f'deploy with place={{"{name}": "digital"}}'))
+    return chosen
+
+
+def _calibration_input(network: Network, given: Tensor | None, seeds: Seeds) -> Tensor | None:
+    """(T, B, *shape): the given inputs, or the kept ones over time: whole counts split over the steps, others repeated."""
+    if given is not None:
+        return torch.as_tensor(given).float()
+    kept = network.calibration
+    if kept is None:
+        return None
+    steps = (network.conversion.steps if network.conversion else None) or CALIBRATION_STEPS
+    if not torch.equal(kept, kept.round()) or bool((kept < 0).any()):
+        return kept.expand(steps, *kept.shape).contiguous()
+    counts = kept.numpy().astype(np.int64)
+    generator = seeds.child("calibration").generator()
+    split = generator.multinomial(counts.ravel(), np.full(steps, 1 / steps)).T
+    return torch.from_numpy(split.reshape(steps, *counts.shape).astype(np.float32))
+
+
+def _bound(network: Network, steps: int) -> Network:
+    unbound = network.conversion is not None and network.conversion.steps is None
+    return network.bound(steps) if unbound else network
+
+
+def _drives(network: Network, chosen: list[str], x: Tensor | None) -> dict[str, Drive]:
+    """Each node's drive, from what reaches it when the ideal network runs on the calibration inputs."""
+    if x is None:
+        return {name: Drive(0, True) for name in chosen}
+    sources = {name: [e.source for e in network.edges if e.target == name] for name in chosen}
+    wanted = {s for found in sources.values() for s in found if s != INPUT}
+    with torch.inference_mode():
+        _, _, recorded = _bound(network, len(x))(x, record=wanted)
+    seen = {INPUT: x, **recorded}
+    return {name: _drive(sum(seen[s] for s in sources[name])) for name in chosen}  # type: ignore[arg-type]
+
+
+def _drive(x: Tensor) -> Drive:
+    signed, largest = bool((x < 0).any()), float(x.abs().max())
+    if not torch.equal(x, x.round()):
+        return Drive(ANALOG_LEVELS, signed, max(largest, math.ulp(1.0)) / ANALOG_LEVELS)
+    return Drive(1 if largest <= 1 else 0, signed)
+
+
+def _program(name: str, module: Any, macro: Macro, drive: Drive, seeds: Seeds) -> Crossbar:
+    weight = module.weight.detach().numpy().astype(np.float64)
+    if not np.isfinite(weight).all():
+        raise ParameterError(must(f"network.{name}.weight", "finite", float(weight[~np.isfinite(weight)].flat[0])))
+    rows = weight.reshape(len(weight), -1).T  # (C kh kw, n_out)
+    positive, negative, scale = DifferentialPair(macro.device.g_min, macro.device.g_max).conductances(rows)
+    generator = seeds.child("programming").generator()
+    cells = np.empty((rows.shape[0], 2 * rows.shape[1]), np.float32)
+    for column, target in ((0, positive), (1, negative)):
+        cells[:, column::2] = macro.device.program(target, generator)
+    patches = Patches((1, 1), (1, 1), (0, 0))
+    if isinstance(module, nn.Conv2d):
+        padding = _padding(module)
+        patches = Patches(module.kernel_size, module.stride, padding)  # type: ignore[arg-type]
+    bias = np.zeros(len(weight), np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
+    lsb = np.zeros(-(-rows.shape[0] // macro.rows), np.float32)
+    return Crossbar(macro, patches, drive, cells, scale, bias, lsb, seeds.child("read"))
+
+
+def _padding(module: nn.Conv2d) -> tuple[int, int]:
+    """Padding in pixels; "same" is taken where it is the same on all sides."""
+    if not isinstance(module.padding, str):
+        return module.padding  # type: ignore[return-value]
+    ky, kx = module.kernel_size
+    return (0, 0) if module.padding == "valid" else (ky // 2, kx // 2)
+
+
+def _ranges(chip: Chip, x: Tensor | None) -> dict[str, np.ndarray]:
+    """The largest column current expected in each row tile (siemens), with no noise and no conversion before it."""
+    crossbars = chip.crossbars
+    if x is None:
+        return {name: _all_rows(crossbar) for name, crossbar in crossbars.items()}
+    largest: dict[str, np.ndarray] = {}
+    bound = replace(chip, network=_bound(chip.network, len(x)))
+    quiet = {name: _Watched(name, replace(c, seeds=None), largest) for name, c in bound.crossbars.items()}
+    with torch.inference_mode():
+        bound.network.replaced(quiet)(x)
+    return {name: np.where(top > 0, top, _all_rows(crossbars[name])) for name, top in largest.items()}
+
+
+def _all_rows(crossbar: Crossbar) -> np.ndarray:
+    """The current with every row of an array driven: the most there can be."""
+    starts = range(0, len(crossbar.g), crossbar.macro.rows)
+    return np.array([crossbar.g[s : s + crossbar.macro.rows].sum(0).max() for s in starts], np.float32)
+
+
+class _Watched(nn.Module):
+    """A crossbar that keeps the largest current it meets, for calibration."""
+
+    def __init__(self, name: str, crossbar: Crossbar, largest: dict[str, np.ndarray]) -> None:
+        super().__init__()
+        self.name, self.crossbar, self.largest = name, crossbar, largest
+
+    def initial_state(self, shape: tuple[int, ...], like: Tensor) -> None:
+        """None: nothing is carried from step to step."""
+
+    def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
+        ids = np.arange(x.shape[1])
+        y, _, most = self.crossbar.read(x, Context(self.name, 0, ids), peaks=True)
+        self.largest[self.name] = np.maximum(self.largest.get(self.name, 0), most)
+        return y, None

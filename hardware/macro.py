@@ -1,0 +1,67 @@
+"""Macro: the design of an in-memory-computing array and its surroundings, with every constant's source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from spikesim.core.ledger import Action
+from spikesim.core.params import check
+
+from .converters.uniform import UniformADC
+from .devices.base import Device
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One number of a macro: key, text as written with unit, SI value, status (measured, fit, paper, assumed), source."""
+
+    key: str
+    text: str
+    value: float
+    status: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A design: arrays of cells, 1-bit row drivers, one kind of column converter, and a price per action.
+
+    rows, columns          of one array                      v_read (V), t_read (s)   of one read
+    device, adc            the cell and the converter        t_convert (s)            of one conversion
+    columns_per_converter  columns that share a converter and are converted one after the other
+    prices                 joules per action; the array itself is V^2 t G
+    g_max_range            the window's top (S) at both ends of what is assumed about the conductance scale
+    """
+
+    name: str
+    description: str
+    source: str
+    rows: int
+    columns: int
+    v_read: float
+    t_read: float
+    device: Device
+    adc: UniformADC
+    t_convert: float
+    columns_per_converter: int
+    prices: Mapping[Action, float]
+    g_max_range: tuple[float, float]
+    constants: tuple[Constant, ...]
+
+    def __post_init__(self) -> None:
+        check(self, "rows", at_least=1, at_most=2**16, integer=True)
+        check(self, "columns", at_least=2, at_most=2**14, integer=True)
+        check(self, "v_read", above=0, unit="V")
+        check(self, "t_read", above=0, unit="s")
+        check(self, "t_convert", at_least=0, unit="s")
+        check(self, "columns_per_converter", at_least=1, integer=True)
+
+    @property
+    def assumed(self) -> tuple[Constant, ...]:
+        """The constants that no measurement or paper backs."""
+        return tuple(c for c in self.constants if c.status == "assumed")
+
+    def varied(self, **changes: object) -> Macro:
+        """The design with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
