@@ -139,8 +139,9 @@ def drawn(real: EventDataset, emulated: EventDataset, path: Path, example: int =
         counts.hist(events, np.arange(0, 9000, 300), histtype="step", lw=1.6, color=colours[name], label=name)
     wide.set(title="Event rate, mean of all recordings", xlabel="time (ms)", ylabel="events per ms")
     counts.set(title="Events per recording", xlabel="events", ylabel="recordings")
-    for axis in (wide, counts):
-        axis.legend(frameon=False)
+    wide.set_ylim(0, 38)
+    wide.legend(frameon=False, ncols=2, loc="upper right")
+    counts.legend(frameon=False)
     highest = max(float(data.frames().sum((1,)).mean(0).max()) for data in both.values())
     for row, (name, data) in zip(axes[1:], both.items()):
         image = row[0].imshow(data.frames().sum(1).mean(0), cmap="magma", vmin=0, vmax=highest)

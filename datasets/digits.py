@@ -14,6 +14,6 @@ from .images import emulated
 def digits() -> EventDataset:
     """1797 recordings of 34 by 34 pixels and about 300 ms, labels 0 to 9, split 1437 / 360; the same on every machine.
 
-    Made by the event-camera emulator (`datasets/emulator.py`) in about a second, once per process.
+    Made by the event-camera emulator (`datasets/emulator.py`) in a few seconds, once per process.
     """
     return emulated("digits", Seeds(0).child("datasets", "digits"))

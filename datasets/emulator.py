@@ -49,7 +49,7 @@ FIRST_BUFFER = 1 << 14
 
 @dataclass(frozen=True)
 class EventCamera:
-    """The camera and its movement. "fit" means fit to 990 recordings of N-MNIST (docs/emulator.md).
+    """The camera and its movement. "fit" means fit to recordings of N-MNIST (docs/emulator.md).
 
     field              value       unit          source
     sensor             34, 34      pixels        Orchard 2015

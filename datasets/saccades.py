@@ -4,8 +4,8 @@ The image starts at the upper left, moves down, then up and to the right, then b
 corners (-2.5, -2.0), (-1.0, 3.6), (2.8, -1.5) pixels from the centre. The pan and the tilt motor do not run in step,
 so the ways between the corners are bent.
 
-How it was read off: in windows of 5 ms, the signed event count of all 990 recordings was regressed on the gradients
-of the moved images; the position of best fit and the integral of the regression's velocity agree within 0.2 pixels,
+How it was read off: in windows of 5 ms, the signed event count of 250 recordings was regressed on the gradients of
+the moved images; the position of best fit and the integral of the regression's velocity agree within 0.2 pixels,
 and the integral is tabulated (docs/emulator.md).
 """
 
@@ -31,7 +31,7 @@ _Y = (-2.00, -1.93, -1.59, -0.86, 0.30, 1.64, 2.70, 3.33, 3.55, 3.57, 3.52, 3.46
 class SaccadePath:
     """Where the image is: knots at equal times, joined by a monotone cubic; still before the first and after the last.
 
-    x, y      pixels from the centre, x right, y down (fit to the 990 recordings)
+    x, y      pixels from the centre, x right, y down (fit to 250 recordings)
     knot_us   µs between knots
     """
 

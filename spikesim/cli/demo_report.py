@@ -98,7 +98,7 @@ def _conversion_part(page: Page, result: dict[str, Any], images: dict[str, bytes
     head = list(layers[0])
     page.table(head, [[_short(layer[key]) for key in head] for layer in layers])
     page.figure(images["raster"], "Spikes of one recording, up to 60 neurons of each layer.")
-    page.figure(images["membranes"], "Membranes of the four busiest neurons of the first layer, same recording.")
+    page.figure(images["membranes"], "Membranes of four neurons of the first layer that spike at about every fourth step, same recording.")
 
 
 def _hardware_part(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:

@@ -31,10 +31,10 @@ CHIP_STEPS = 16
 def small_cnn(width: int = 16) -> nn.Sequential:
     """The demo's ReLU network for two-channel 34x34 frames of event counts; (B, 2, 34, 34) -> (B, 10)."""
     return nn.Sequential(
-        nn.Conv2d(2, width, 9, stride=2, padding=4, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.Conv2d(2, width, 9, stride=2, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
         nn.Conv2d(width, 2 * width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(),
         nn.Conv2d(2 * width, 2 * width, 5, stride=2, padding=2, bias=False), nn.BatchNorm2d(2 * width), nn.ReLU(),
-        nn.Dropout(0.5), nn.Flatten(), nn.Linear(50 * width, 10),
+        nn.Dropout(0.5), nn.Flatten(), nn.Linear(32 * width, 10),
     )  # fmt: skip
 
 
@@ -70,14 +70,15 @@ def _shown_at_every_step(network: ss.Network, test: Any) -> list[bool]:
 
 
 def sample_run(network: ss.Network, test: Any, seeds: Seeds) -> dict[str, np.ndarray]:
-    """One recording through the network for the pictures: spikes per layer, membranes of the busiest neurons."""
+    """One recording through the network for the pictures: spikes per layer, membranes of four neurons."""
     neurons = [name for name, node in network.nodes.items() if isinstance(node, Neuron)]
     steps = STEPS[-1]
     with torch.inference_mode():
         raster = test.raster(steps, np.array([0]))
         run = ss.run(network, raster, record=[*neurons, f"{neurons[0]}.v"], seeds=seeds)
     spikes = {name: run.recording[name][:, 0].flatten(1).numpy() for name in neurons}
-    busy = np.argsort(-spikes[neurons[0]].sum(0), kind="stable")[:4]
+    rate = np.abs(spikes[neurons[0]]).mean(0)
+    busy = np.argsort(np.abs(rate - 0.25), kind="stable")[:4]  # neither silent nor firing at every step
     thresholds = network.bound(steps).node(neurons[0]).threshold  # type: ignore[union-attr]
     shape = run.recording[neurons[0]].shape[2:]
     return {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..units import si
+
 INK, ACCENT, SECOND, PALE = "#22303c", "#0b6e99", "#d9730d", "#c9d3da"
-STYLE = {"color": INK, "linewidth": 1.8}
 
 
 def _axes(width: float = 6.4, height: float = 3.6, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
@@ -41,31 +43,36 @@ def accuracy_against_steps(
 
 
 def spike_raster(spikes: Mapping[str, np.ndarray], neurons: int = 60) -> Figure:
-    """Spikes (T, N) of each layer over time: up to `neurons` of those that fired, spread evenly."""
+    """Spikes (T, N) of each layer over time, negative ones in another colour: up to `neurons` of those that fired."""
     figure, axes = _axes(width=7.2, height=3.8, columns=len(spikes), sharex=True)
     for axis, (name, layer) in zip(np.atleast_1d(axes), spikes.items()):
         fired = np.flatnonzero(layer.any(0))
         shown = fired[np.linspace(0, len(fired) - 1, min(neurons, len(fired))).astype(int)] if len(fired) else fired
-        t, n = np.nonzero(layer[:, shown])
-        axis.scatter(t + 1, n, s=5, color=INK, marker="|")
+        for sign, color in ((1, INK), (-1, SECOND)):
+            t, n = np.nonzero(layer[:, shown] == sign)
+            axis.scatter(t + 1, n, s=5, color=color, marker="|")
         axis.set(title=f"{name}: {len(fired)} of {layer.shape[1]} fired", xlabel="time step")
         axis.set_ylabel("neuron (of those that fired)")
     return figure
 
 
 def membrane_traces(traces: np.ndarray, spikes: np.ndarray, thresholds: np.ndarray, node: str) -> Figure:
-    """Membranes (T, n) after reset in units of each neuron's threshold, and their spikes (T, n)."""
-    figure, axis = _axes(width=7.2)
+    """Membranes (T, n) after reset in units of each neuron's threshold, and their spikes (T, n), -1, 0 or 1."""
+    count = traces.shape[1]
+    figure = Figure(figsize=(7.2, 1.2 * count + 0.9), layout="constrained", dpi=130)
     steps = np.arange(1, len(traces) + 1)
-    for i in range(traces.shape[1]):
-        line = traces[:, i] / thresholds[i]
-        axis.plot(steps, line + 1.6 * i, color=INK, linewidth=1.2)
-        axis.axhline(1.6 * i + 1, color=PALE, linewidth=0.8, linestyle="--")
-        fired = spikes[:, i] > 0
-        axis.scatter(steps[fired], np.full(fired.sum(), 1.6 * i + 1.15), s=18, color=SECOND, marker="v")
-    axis.set(xlabel="time step", yticks=[1.6 * i for i in range(traces.shape[1])])
-    axis.set_yticklabels([f"neuron {i + 1}" for i in range(traces.shape[1])])
-    axis.set_title(f"{node}: membrane after reset (dashed: threshold; triangles: spikes)", fontsize=9)
+    for i, axis in enumerate(np.atleast_1d(figure.subplots(count, 1, sharex=True))):
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.plot(steps, traces[:, i] / thresholds[i], color=INK, linewidth=1.3)
+        axis.axhline(1, color=PALE, linewidth=0.9, linestyle="--")
+        top = max(1.6, 1.15 * float((traces[:, i] / thresholds[i]).max()))
+        for sign, marker, color in ((1, "^", SECOND), (-1, "v", ACCENT)):
+            at = steps[spikes[:, i] == sign]
+            axis.scatter(at, np.full(len(at), top), s=22, color=color, marker=marker, clip_on=False)
+        axis.set_ylabel(f"neuron {i + 1}\nv / threshold", fontsize=8)
+        axis.set_ylim(min(-0.2, float((traces[:, i] / thresholds[i]).min())), 1.1 * top)
+    axis.set_xlabel("time step")
+    figure.suptitle(f"{node}: membrane after reset; dashed: threshold; ▲ spike, ▼ spike taken back", fontsize=9)
     return figure
 
 
@@ -84,19 +91,16 @@ def energy_by_component(by_component: Mapping[str, float], low: float, high: flo
     """Mean joules per inference of each component, largest first, and the total's range."""
     figure, axis = _axes(height=3.8)
     rows = sorted(((k, v) for k, v in by_component.items() if v > 0), key=lambda row: row[1])
-    total = sum(by_component.values())
-    values = [1e9 * v for _, v in rows]
-    bars = axis.barh([k.replace("_", " ") for k, _ in rows], values, color=ACCENT)
-    for bar, value in zip(bars, values):
-        axis.annotate(
-            f" {value:.3g} nJ ({100e-9 * value / total:.0f} %)", (value, bar.get_y() + bar.get_height() / 2), va="center",
-            fontsize=8,
-        )  # fmt: skip
-    axis.set_xlim(0, 1.35 * max(values, default=1))
-    axis.set(xlabel="energy per inference (nJ)")
-    axis.set_title(
-        f"total {1e9 * total:.3g} nJ; {1e9 * low:.3g} to {1e9 * high:.3g} nJ over the assumed cell scale", fontsize=9
-    )
+    total = math.fsum(by_component.values())
+    scale, unit = next(((s, u) for s, u in ((1e-6, "µJ"), (1e-9, "nJ")) if total >= s), (1e-12, "pJ"))
+    bars = axis.barh([k.replace("_", " ") for k, _ in rows], [v / scale for _, v in rows], color=ACCENT)
+    for bar, (_, joules) in zip(bars, rows):
+        where = (joules / scale, bar.get_y() + bar.get_height() / 2)
+        axis.annotate(f" {si(joules, 'J')} ({100 * joules / total:.0f} %)", where, va="center", fontsize=8)
+    axis.set_xlim(0, 1.35 * max((v / scale for _, v in rows), default=1))
+    axis.set(xlabel=f"energy per inference ({unit})")
+    spread = f"{si(low, 'J')} to {si(high, 'J')} over the assumed conductance scale"
+    axis.set_title(f"total {si(total, 'J')}; {spread}", fontsize=9)
     return figure
 
 
@@ -122,7 +126,7 @@ def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Fig
     axis.barh([k for k, _ in rows], [v for _, v in rows], color=[*[PALE] * (len(rows) - 1), ACCENT])
     axis.set_xscale("log")
     for i, (_, value) in enumerate(rows):
-        axis.annotate(f" {value:.2e} J", (value, i), va="center", fontsize=8)
+        axis.annotate(f" {si(value, 'J')}", (value, i), va="center", fontsize=8)
     axis.set_xlim(min(v for _, v in rows) / 3, max(v for _, v in rows) * 30)
     axis.set_xlabel("energy per inference (J)")
     return figure

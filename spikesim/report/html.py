@@ -48,8 +48,8 @@ class Page:
         self.parts.append(f"<p{' class=small' if small else ''}>{escape(text)}</p>")
 
     def cards(self, cards: Iterable[tuple[str, str]]) -> None:
-        """(figure, caption) pairs as a row of boxes."""
-        boxes = "".join(f'<div class="card"><b>{escape(v)}</b>{escape(k)}</div>' for v, k in cards)
+        """(caption, value) pairs as a row of boxes."""
+        boxes = "".join(f'<div class="card"><b>{escape(v)}</b>{escape(k)}</div>' for k, v in cards)
         self.parts.append(f'<div class="cards">{boxes}</div>')
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequence[int] = ()) -> None:
