@@ -23,7 +23,7 @@ from numba import prange
 
 from spikesim.core import philox as philox_module
 from spikesim.core.kernel import kernel
-from spikesim.core.philox import normal_pair, philox4x32, words
+from spikesim.core.philox import normal_pair, normal_pair_of, philox4x32, words
 
 
 class Layout(NamedTuple):
@@ -134,7 +134,7 @@ def _converted_reference(
         normals = np.empty((len(quads), 4))
         for q in range(len(quads)):
             for half in (0, 2):
-                normals[q, half : half + 2] = normal_pair.py_func(drawn[half][q], drawn[half + 1][q])
+                normals[q, half : half + 2] = normal_pair_of(drawn[half][q], drawn[half + 1][q])
         n = normals.reshape(-1)[: len(current)].astype(np.float32)
         noisy = current + cells.sigma * np.sqrt(square) * n
     lsb = cells.lsb[tile]

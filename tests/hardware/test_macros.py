@@ -1,0 +1,140 @@
+"""Macro files, deployment and prices: what is refused, and that totals add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spikesim as ss
+from spikesim import hardware
+from spikesim.core.ledger import Action
+from spikesim.datasets import ArrayDataset
+from spikesim.hardware.presets import FOLDER
+
+
+def edited(tmp_path: Path, old: str, new: str) -> Path:
+    text = (FOLDER / "taox40-projected.toml").read_text()
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new))
+    return path
+
+
+EDITS = {
+    "array.cols must|must be a known key, got array.cols; did you mean array.columns": ("columns =", "cols ="),
+    "must be given in V, got 0.2 A": ('value = "0.2 V"', 'value = "0.2 A"'),
+    "UniformADC.bits must be a whole number at least 0 and at most 16, got 40": ("bits = { value = 8", "bits = { value = 40"),
+    "taox40.g_max must be above g_min": ('g_min = { value = "0.1 uS"', 'g_min = { value = "99 uS"'),
+    "status must be one of measured, fit, paper, assumed, got guess": ('"measured"', '"guess"'),
+    "array.rows must be a whole number": ("rows = { value = 512", "rows = { value = 512.5"),
+    "device.kind must be one of the devices, got taox41; did you mean taox40": ('kind = "taox40"', 'kind = "taox41"'),
+    r"must be \{ value, status, source \}": (', status = "fit"', ""),
+}
+
+
+@pytest.mark.parametrize("message", sorted(EDITS))
+def test_a_wrong_file_is_refused(tmp_path: Path, message: str) -> None:
+    path = edited(tmp_path, *EDITS[message])
+    with pytest.raises(ss.SpikesimError, match=message.split("|")[-1]) as caught:
+        hardware.load_macro(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def small(weight: float | None = None) -> ss.Network:
+    torch.manual_seed(0)
+    network = ss.Network.chain(nn.Linear(6, 4), ss.IF(0.5), nn.Linear(4, 3)).requires_grad_(False)
+    if weight is not None:
+        network.node("0").weight[0, 0] = weight  # type: ignore[index, operator]
+    return network
+
+
+MACRO = hardware.load_macro("taox40-projected")
+REFUSED: dict[str, Callable[[], object]] = {
+    "macro must be a known name or a .toml file, got taox; did you mean taox40": lambda: hardware.load_macro("taox"),
+    "network.0.weight must be finite, got nan": lambda: hardware.deploy(small(float("nan")), MACRO, seeds=ss.Seeds(0)),
+    "deploy.place must be of linear and convolution nodes, got 9": lambda: hardware.deploy(
+        small(), MACRO, seeds=ss.Seeds(0), place={"9": "digital"}
+    ),
+    "deploy.place[0] must be one of crossbar, digital": lambda: hardware.deploy(
+        small(), MACRO, seeds=ss.Seeds(0), place={"0": "moon"}
+    ),
+    "deploy.network must be one with a linear": lambda: hardware.deploy(
+        ss.Network.chain(ss.IF()), MACRO, seeds=ss.Seeds(0)
+    ),
+    "network.0 must be an ungrouped": lambda: hardware.deploy(
+        ss.Network.chain(nn.Conv2d(4, 4, 3, groups=2)), MACRO, seeds=ss.Seeds(0)
+    ),
+    "sample_chips.n must be a whole number at least 1, got 0": lambda: list(
+        hardware.sample_chips(small(), MACRO, 0, seeds=ss.Seeds(0))
+    ),
+    "estimate.steps must be a whole number at least 1, got 0": lambda: hardware.estimate(
+        hardware.deploy(small(), MACRO, seeds=ss.Seeds(0)), [(torch.zeros(1, 6), torch.zeros(1))], steps=0
+    ),
+}
+
+
+@pytest.mark.parametrize("message", sorted(REFUSED))
+def test_refusals(message: str) -> None:
+    with pytest.raises(ss.SpikesimError) as caught:
+        REFUSED[message]()
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def report(**options: object) -> tuple[hardware.Chip, hardware.EnergyReport]:
+    draw = torch.Generator().manual_seed(0)
+    x = (torch.rand(70, 6, generator=draw) < 0.4).float()
+    data = ArrayDataset(x, np.arange(70) % 3)
+    chip = hardware.deploy(small(), MACRO, seeds=ss.Seeds(1), calibration=x.expand(4, 70, 6), **options)  # type: ignore[arg-type]
+    return chip, hardware.estimate(chip, data, steps=5)
+
+
+def test_the_total_is_the_sum_of_its_parts() -> None:
+    _, found = report()
+    energy = found.energy_J
+    for table in ("by_component", "by_layer"):
+        assert sum(energy[table].values()) == pytest.approx(energy["total"], rel=1e-12)
+    assert sum(row["joules"] for row in found.rows()) == pytest.approx(energy["total"], rel=1e-12)
+    assert energy["low"] < energy["total"] == pytest.approx(energy["high"]) and found.latency_s > 0
+    assert found.samples == 70 and energy["standard_error"] > 0
+    array = found.ledger.count(Action.conductance_read) / 70 * 0.2**2 * 100e-9 * 1e-9
+    assert energy["by_component"]["array"] == pytest.approx(array)
+    assert found.baselines["ann_operations_4.6pJ"] == pytest.approx((6 * 4 + 4 * 3) * 4.6e-12)
+
+
+def test_the_report_says_what_is_assumed_and_left_out() -> None:
+    _, found = report()
+    text, plain = str(found), found.to_json()
+    assert {"array.v_read", "device.g_max"} <= {row["key"] for row in plain["assumed"]}
+    assert "off-chip memory" in text and plain["excluded"] and plain["sources"]["price.column_convert"]
+
+
+def test_the_board_costs_orders_of_magnitude_more() -> None:
+    _, found = report()
+    board = hardware.price(found.ledger, hardware.load_macro("taox40"))
+    assert board.energy_J["total"] > 1000 * found.energy_J["total"] and board.latency_s > 100 * found.latency_s
+
+
+def test_a_digital_node_is_left_outside() -> None:
+    chip, found = report(place={"2": "digital"})
+    assert list(chip.crossbars) == ["0"] and found.ledger.count(Action.digital_add, "2") > 0
+    assert found.ledger.count(Action.column_convert, "2") == 0
+
+
+def test_without_calibration_the_chip_warns() -> None:
+    chip = hardware.deploy(small(), MACRO, seeds=ss.Seeds(0))
+    assert "no calibration inputs" in chip.warnings[0]
+    assert ss.run(chip, torch.ones(2, 1, 6)).output.isfinite().all()
+
+
+def test_conductances_are_pairs_within_the_window() -> None:
+    chip, _ = report()
+    positive, negative = chip.conductances("0")
+    assert positive.shape == negative.shape == (6, 4)
+    assert positive.max() < 1.3 * MACRO.device.g_max and np.minimum(positive, negative).max() < 2 * MACRO.device.g_min
+    with pytest.raises(ss.SpikesimError, match="must be a programmed node"):
+        chip.conductances("1")

@@ -1,0 +1,157 @@
+"""The crossbar read: kernel against its twin, counts against brute force, draws independent of batch and threads."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spikesim as ss
+from spikesim import hardware
+from spikesim.core.operator import Context
+from spikesim.core.philox import split
+from spikesim.hardware._read import Cells, Draw, Layout, read_kernel, read_reference
+from spikesim.hardware.crossbar import Drive, Patches
+from spikesim.hardware.deployment import _program
+from spikesim.layers.counting import event_lists
+
+LAYOUT = Layout(6, 5, 3, 2, 2, 1, 1, 0, 3, 4, 7)  # 2 channels of 6x5, kernel 3x2, stride 2x1: 12 rows on 7-row arrays
+
+
+def drawn_case(seed: int = 0) -> tuple[tuple[np.ndarray, ...], Cells]:
+    rng = np.random.default_rng(seed)
+    x = ((rng.random((6, 60)) < 0.3) * rng.integers(-3, 4, (6, 60))).astype(np.float32)
+    ptr, idx, val = event_lists(x)
+    g = rng.uniform(1e-7, 6e-5, (12, 10)).astype(np.float32)
+    nanosiemens = np.rint(np.stack([g[:, :6].sum(1), g[:, 6:].sum(1)], 1) * 1e9).astype(np.int64)
+    lsb = np.array([2e-6, 3e-6], np.float32)
+    return (ptr, idx, val.astype(np.int32)), Cells(g, nanosiemens, lsb, np.float32(255), np.float32(0.02))
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("converted", [False, True])
+def test_kernel_equals_its_reference(noisy: bool, converted: bool) -> None:
+    events, cells = drawn_case()
+    cells = cells if converted else cells._replace(lsb=np.zeros(2, np.float32))
+    draw, ids = Draw(*split(1234567890123), 5, noisy), np.array([11, 7, -1])
+    results = []
+    for read in (read_kernel, read_reference):
+        out, counts, peaks = np.zeros((6, 12, 5), np.float32), np.zeros((6, 2, 4), np.int64), np.zeros((6, 2), np.float32)
+        read(events, ids, LAYOUT, cells, draw, out, counts, peaks)
+        results.append((out, counts, peaks))
+    (out, counts, peaks), (out_wanted, counts_wanted, peaks_wanted) = results
+    assert counts.any() and np.array_equal(counts, counts_wanted) and np.array_equal(peaks, peaks_wanted)
+    # With noise, log and cos of two mathematical libraries may differ in the last bit of a double.
+    assert np.array_equal(out, out_wanted) if not noisy else np.allclose(out, out_wanted, rtol=1e-5, atol=1e-9)
+
+
+def deployed(macro: str = "taox40-projected", **options: object) -> tuple[ss.Network, hardware.Chip, torch.Tensor]:
+    torch.manual_seed(0)
+    network = ss.Network.chain(
+        nn.Conv2d(2, 4, 3, stride=2, padding=1), ss.SignedIF(0.4, initial=0.2), nn.Conv2d(4, 6, 3),
+        ss.SignedIF(0.3, initial=0.15), nn.Flatten(), nn.Linear(6 * 9, 5),
+    ).requires_grad_(False)  # fmt: skip
+    draw = torch.Generator().manual_seed(1)
+    x = torch.poisson(torch.full((8, 5, 2, 10, 10), 0.3), generator=draw)
+    return network, hardware.deploy(network, hardware.load_macro(macro), seeds=ss.Seeds(3), calibration=x, **options), x
+
+
+def test_ideal_macro_is_the_network() -> None:
+    network, chip, x = deployed("ideal")
+    ideal, emulated = ss.run(network, x, record=["1", "3"]), ss.run(chip, x, record=["1", "3"])
+    assert torch.equal(emulated.recording["1"], ideal.recording["1"])
+    assert torch.equal(emulated.recording["3"], ideal.recording["3"]) and ideal.recording["3"].any()
+    torch.testing.assert_close(emulated.output, ideal.output, rtol=1e-4, atol=1e-5)
+
+
+def test_draws_do_not_depend_on_batch_or_threads() -> None:
+    _, chip, x = deployed()
+    ids = np.array([40, 41, 42, 43, 44])
+    whole = ss.run(chip, x, sample_ids=ids).output
+    parts = [ss.run(chip, x[:, part], sample_ids=ids[part]).output for part in (slice(0, 2), slice(2, 5))]
+    assert torch.equal(torch.cat(parts, 1), whole)
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    single = ss.run(chip, x, sample_ids=ids).output
+    numba.set_num_threads(before)
+    assert torch.equal(single, whole)
+    assert not torch.equal(ss.run(chip, x, sample_ids=ids + 1).output, whole)
+    first = ss.run(chip, x[:3], sample_ids=ids)
+    second = ss.run(chip, x[3:], state=first.state, sample_ids=ids)
+    assert torch.equal(torch.cat([first.output, second.output]), whole)
+
+
+def test_chips_differ_and_repeat() -> None:
+    network, _, x = deployed()
+    macro = hardware.load_macro("taox40-projected")
+    first, second = hardware.sample_chips(network, macro, 2, seeds=ss.Seeds(0), calibration=x)
+    again = next(hardware.sample_chips(network, macro, 1, seeds=ss.Seeds(0), calibration=x))
+    assert np.array_equal(first.crossbars["0"].g, again.crossbars["0"].g)
+    assert not np.array_equal(first.crossbars["0"].g, second.crossbars["0"].g)
+
+
+def test_counts_equal_brute_force() -> None:
+    """Every patch, plane and sign of every layer, counted one by one from the recorded inputs."""
+    _, chip, x = deployed()
+    ledger = ss.Ledger()
+    run = ss.run(chip, x, ledger=ledger, record=["1"])
+    for node, inputs in (("0", x), ("2", run.recording["1"])):
+        crossbar, drives, reads, nanosiemens = chip.crossbars[node], 0, 0, 0
+        (kernel, _), (stride, _), (padding, _) = crossbar.patches.kernel, crossbar.patches.stride, crossbar.patches.padding
+        row_ns = np.rint(crossbar.g.sum(1, dtype=np.float64) * 1e9)
+        for image in inputs.flatten(0, 1).numpy().astype(int):
+            padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
+            for i in range(0, padded.shape[1] - kernel + 1, stride):
+                for j in range(0, padded.shape[2] - kernel + 1, stride):
+                    patch = padded[:, i : i + kernel, j : j + kernel].ravel()
+                    for sign in (1, -1):
+                        for plane in range(4):
+                            driven = ((np.maximum(sign * patch, 0) >> plane) & 1).astype(bool)
+                            drives += int(driven.sum())
+                            reads += bool(driven.any())
+                            nanosiemens += int(row_ns[driven].sum())
+        columns = crossbar.g.shape[1]
+        counted = {action: ledger.count(action, node) for action in ss.Action}
+        assert counted[ss.Action.row_drive] == counted[ss.Action.bits_sram] == drives > 0
+        assert counted[ss.Action.column_convert] == counted[ss.Action.shift_add] == reads * columns
+        assert counted[ss.Action.cell_read] == drives * columns
+        assert counted[ss.Action.conductance_read] == nanosiemens
+        assert counted[ss.Action.bits_bus] == 8 * reads * columns
+        bias = inputs.shape[0] * inputs.shape[1] * crossbar.outputs * (25 if node == "0" else 9)
+        assert counted[ss.Action.digital_add] == reads * columns // 2 + bias
+
+
+def test_large_layers_are_tiled_and_their_partial_sums_added() -> None:
+    torch.manual_seed(0)
+    network = ss.Network.chain(nn.Linear(1300, 300)).requires_grad_(False)
+    x = (torch.rand(2, 3, 1300) < 0.2).float()
+    chip = hardware.deploy(network, hardware.load_macro("ideal"), seeds=ss.Seeds(0), calibration=x)
+    assert chip.crossbars["0"].tiles == (3, 2)
+    assert chip.crossbars["0"].utilisation == pytest.approx(1300 * 600 / (6 * 512 * 512))
+    torch.testing.assert_close(ss.run(chip, x).output, ss.run(network, x).output, rtol=1e-4, atol=1e-5)
+    ledger = ss.Ledger()
+    ss.run(chip, x, ledger=ledger)
+    assert {k.tile for k in ledger.total if k.action == ss.Action.row_drive} == {f"{r}.{c}" for r in range(3) for c in range(2)}
+
+
+def test_analog_inputs_are_driven_bit_by_bit() -> None:
+    torch.manual_seed(0)
+    network = ss.Network.chain(nn.Linear(40, 6)).requires_grad_(False)
+    x = torch.randn(3, 4, 40)
+    chip = hardware.deploy(network, hardware.load_macro("ideal"), seeds=ss.Seeds(0), calibration=x)
+    assert chip.crossbars["0"].drive.name == "signed analog"
+    step = float(x.abs().max()) / 255
+    wanted = ss.run(network, torch.round(x / step) * step).output
+    torch.testing.assert_close(ss.run(chip, x).output, wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_nothing_but_its_drive_reaches_a_driver() -> None:
+    macro = hardware.load_macro("taox40-projected")
+    crossbar = _program("fc", nn.Linear(3, 2), macro, Drive(1, False), ss.Seeds(0))
+    assert crossbar.patches == Patches((1, 1), (1, 1), (0, 0))
+    context = Context("fc", 0, np.arange(1))
+    for value, message in ((0.3, "whole numbers for its binary drive, got 0.3"), (2.0, "at most 1"), (-1.0, "at least 0")):
+        with pytest.raises(ss.SpikesimError, match=f"fc.x must be {message}"):
+            crossbar.apply(torch.full((1, 1, 3), value), context)
