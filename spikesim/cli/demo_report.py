@@ -94,7 +94,8 @@ def _conversion_part(page: Page, result: dict[str, Any], images: dict[str, bytes
         small=True,
     )
     layers = result["folds"][0]["layers"]
-    page.paragraph("Layers of the first network, on its calibration data:")
+    first = result["folds"][0]
+    page.paragraph(f"Layers of the first network, on its calibration data. Recipe: {first['recipe']}; {first['reason']}.")
     head = list(layers[0])
     page.table(head, [[_short(layer[key]) for key in head] for layer in layers])
     page.figure(images["raster"], "Spikes of one recording, up to 60 neurons of each layer.")

@@ -51,7 +51,7 @@ def run_fold(
     batches = TensorBatches(frames, torch.tensor(train.labels), 64, RandomAffine())
     training = Training(epochs=epochs, learning_rate=5e-3, weight_decay=0.05)
     history = fit(ann, batches, CrossEntropy(0.1), training, seeds=here.child("training"))
-    network, report = ss.convert(ann, calibration=frames)
+    network, report = ss.convert(ann, calibration=train, steps=STEPS[-1])
     ss.save(network, out / f"network-{fold}")
     reference = evaluate_ann(ann, test)
     right = {str(t): evaluate(network, test, steps=t, seeds=here).right.tolist() for t in STEPS}
@@ -59,6 +59,7 @@ def run_fold(
     return {
         "fold": fold, "samples": len(test), "ann_right": reference.right.tolist(), "snn_right": right,
         "repeated_right": repeated, "training_accuracy": history[-1].accuracy, "layers": report.to_json()["layers"],
+        "recipe": report.recipe, "reason": report.reason,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ _HOMES = {
     "recipe": ("RECIPES", "Recipe", "Step"),
     "report": ("ConversionReport", "LayerReport"),
     "fold_batch_norm": ("FoldBatchNorm",),
+    "headroom": ("Headroom",),
     "initial_potential": ("InitialPotential",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
     "signed_spikes": ("SignedSpikes",),

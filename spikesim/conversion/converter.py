@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ..network import Network
 from .assembly import assemble
 from .calibration import ENOUGH, Calibration
 from .capture import capture
+from .choice import with_best_headroom
 from .draft import Draft, Threshold
 from .recipe import Recipe, recipe_of
 from .report import ConversionReport, LayerReport
@@ -40,8 +42,9 @@ def convert(
                  that can be traced; layers in eval mode
     calibration  inputs x (N, *shape) of the ANN: a tensor, batches of x or (x, y), a torch Dataset, or recordings
                  with `frames()`. Streamed once; 64 or more recommended
-    steps        T the network is meant for (None: any). Reported; thresholds do not depend on it yet
-    recipe       "auto", a name in `RECIPES`, or a `Recipe`
+    steps        T the network is meant for (None: any); what "auto" measures at
+    recipe       "auto" (signed spikes; for recordings the headroom that errs least on them, and the report says why),
+                 a name in `RECIPES`, or a `Recipe`
     example      x (B, *shape) to trace with; the first calibration inputs otherwise
 
     The output's time mean (the network's readout) approaches the ANN's output. `run(network, x, steps=T)` shows x at
@@ -60,9 +63,12 @@ def convert(
     if tuple(shown.shape[1:]) != data.shape:
         raise ShapeError(must("convert.calibration", f"(N, *{tuple(shown.shape[1:])}) as the example", data.shape))
     with torch.no_grad():
-        draft = chosen(capture(ann, shown, data))
-        network = assemble(draft, chosen.name)
-        report = _reported(network, draft, chosen.name, steps)
+        draft, name, reason = chosen(capture(ann, shown, data)), chosen.name, ""
+        if recipe == "auto" and hasattr(calibration, "raster"):
+            draft, factor, reason = with_best_headroom(draft, calibration, steps or REPORT_STEPS)
+            name = f"{name}, headroom {factor:g}"
+        network = assemble(draft, name)
+        report = replace(_reported(network, draft, name, steps), reason=reason)
     if report.calibrated < ENOUGH:
         warnings.warn(report.warnings[0], stacklevel=2)
     return network, report

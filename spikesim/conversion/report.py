@@ -35,6 +35,7 @@ class ConversionReport:
     output_error    |y - ANN| / |ANN| of the time mean of the output
     calibrated      number of calibration inputs
     warnings        one line each
+    reason          what an automatic choice was made by ("" where nothing was chosen)
     """
 
     layers: tuple[LayerReport, ...]
@@ -45,6 +46,7 @@ class ConversionReport:
     calibrated: int
     output_error: float
     warnings: tuple[str, ...] = ()
+    reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain numbers, lists and dicts."""
@@ -61,7 +63,8 @@ class ConversionReport:
             f"output error {self.output_error:.4f} at T = {self.steps} on {self.samples} of {self.calibrated} "
             f"calibration inputs, recipe {self.recipe}"
         )
-        return "\n".join([head, *rows, last, *(f"warning: {line}" for line in self.warnings)])
+        chosen = [f"chosen by {self.reason}"] if self.reason else []
+        return "\n".join([head, *rows, last, *chosen, *(f"warning: {line}" for line in self.warnings)])
 
 
 def _row(layer: LayerReport, width: int) -> str:
