@@ -35,7 +35,14 @@ def measure(batch: int = 66, steps: int = 32, rounds: int = 9) -> list[dict[str,
                 rounds,
             )
         rows += [
-            {"name": name, "threads": threads, "batch": batch, "steps": steps, "median_s": s, "ratio": s / times["without"]}
+            {
+                "name": name,
+                "threads": threads,
+                "batch": batch,
+                "steps": steps,
+                "median_s": s,
+                "ratio": s / times["without"],
+            }
             for name, s in times.items()
         ]
     return rows

@@ -138,7 +138,11 @@ def _converted_reference(
         n = normals.reshape(-1)[: len(current)].astype(np.float32)
         noisy = current + cells.sigma * np.sqrt(square) * n
     lsb = cells.lsb[tile]
-    return np.minimum(np.floor(np.maximum(noisy, np.float32(0)) / lsb + np.float32(0.5)), cells.top) * lsb if lsb > 0 else noisy
+    return (
+        np.minimum(np.floor(np.maximum(noisy, np.float32(0)) / lsb + np.float32(0.5)), cells.top) * lsb
+        if lsb > 0
+        else noisy
+    )
 
 
 @kernel(reference=read_reference, parallel=True, depends=(philox_module,))

@@ -43,12 +43,18 @@ class Drive:
         sized = np.rint(x / self.step) if self.step else x
         if not self.step and not np.array_equal(sized, np.rint(sized)):
             wrong = float(sized[sized != np.rint(sized)].flat[0])
-            raise ParameterError(must(f"{node}.x", f"whole numbers for its {self.name} drive", wrong, "deploy with such inputs"))
+            raise ParameterError(
+                must(f"{node}.x", f"whole numbers for its {self.name} drive", wrong, "deploy with such inputs")
+            )
         largest, smallest = (float(sized.max()), float(sized.min())) if sized.size else (0.0, 0.0)
         if smallest < 0 and not self.signed:
-            raise ParameterError(must(f"{node}.x", f"at least 0 for its {self.name} drive", smallest, "recalibrate the chip"))
+            raise ParameterError(
+                must(f"{node}.x", f"at least 0 for its {self.name} drive", smallest, "recalibrate the chip")
+            )
         if self.levels and not self.step and max(largest, -smallest) > self.levels:
-            raise ParameterError(must(f"{node}.x", f"at most {self.levels} for its {self.name} drive", largest, "recalibrate"))
+            raise ParameterError(
+                must(f"{node}.x", f"at most {self.levels} for its {self.name} drive", largest, "recalibrate")
+            )
         return np.clip(sized, -self.levels, self.levels).astype(np.int32) if self.step else sized.astype(np.int32)
 
 
@@ -136,7 +142,9 @@ class Crossbar:
         noise = np.float32(self.macro.device.read_noise)
         draw = Draw(low, high, ctx.step0, bool(self.seeds is not None and noise > 0))
         cells = Cells(self.g, self._nanosiemens(), self.lsb, np.float32(self.macro.adc.top), noise)
-        read_kernel((ptr, idx, val.astype(np.int32)), ctx.sample_ids.astype(np.int64), layout, cells, draw, out, counts, most)
+        read_kernel(
+            (ptr, idx, val.astype(np.int32)), ctx.sample_ids.astype(np.int64), layout, cells, draw, out, counts, most
+        )
         out *= np.float32(self.scale * (self.drive.step or 1.0))
         out += self.bias
         shaped = out.transpose(0, 2, 1).reshape(steps, batch, self.outputs, layout.high, layout.wide)

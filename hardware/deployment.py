@@ -117,7 +117,9 @@ def _placed(network: Network, place: Mapping[str, str]) -> list[str]:
     chosen = [name for name in linear if place.get(name, "crossbar") == "crossbar"]
     for name in chosen:
         module: Any = network.node(name)
-        if isinstance(module, nn.Conv2d) and (module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros"):
+        if isinstance(module, nn.Conv2d) and (
+            module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros"
+        ):
             got = f"groups {module.groups}, dilation {module.dilation}, padding {module.padding_mode}"
             rule = "an ungrouped, undilated, zero-padded convolution"
             raise GraphError(must(f"network.{name}", rule, got, f'deploy with place={{"{name}": "digital"}}'))

@@ -16,7 +16,7 @@ import torch
 
 from spikesim.core.ledger import Action, Key, Ledger
 from spikesim.core.params import number
-from spikesim.datasets import ArrayDataset, EventDataset
+from spikesim.datasets.base import ArrayDataset, EventDataset
 from spikesim.evaluation import evaluate
 from spikesim.network import Network
 from spikesim.units import si
@@ -104,7 +104,9 @@ class EnergyReport:
         for title, table in (("component", energy["by_component"]), ("layer", energy["by_layer"])):
             lines.append(f"  {title:<18} {'energy':>10}   share")
             ordered = sorted(table.items(), key=lambda item: -item[1]) if title == "component" else list(table.items())
-            lines += [f"  {k:<18} {si(v, 'J'):>10}   {100 * v / max(energy['total'], 1e-300):4.1f} %" for k, v in ordered]
+            lines += [
+                f"  {k:<18} {si(v, 'J'):>10}   {100 * v / max(energy['total'], 1e-300):4.1f} %" for k, v in ordered
+            ]
         lines += [f"  baseline {name}: {si(value, 'J')}" for name, value in self.baselines.items()]
         lines.append(f"  assumed: {', '.join(c.key for c in self.macro.assumed) or 'nothing'}")
         lines.append(f"  left out: {'; '.join(EXCLUDED)}")
@@ -157,15 +159,15 @@ def estimate(
     beside  also run the network the chip came from on the same data: its accuracy and operation counts
     """
     bound = chip.conversion.steps if chip.conversion is not None else None
-    steps = bound if steps is None else steps
-    number("estimate.steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
+    count: Any = bound if steps is None else steps
+    number("estimate.steps", count, at_least=1, integer=True, remedy="the number of time steps to simulate")
     data = data if isinstance(data, (EventDataset, ArrayDataset)) else _gathered(data)
-    chip = chip.bound(steps) if isinstance(data, EventDataset) else chip
-    counted, known = Ledger(), {}
-    found = evaluate(chip, data, steps=steps, ledger=counted)
+    chip = chip.bound(count) if isinstance(data, EventDataset) else chip
+    counted, known = Ledger(), dict[str, Any]()
+    found = evaluate(chip, data, steps=count, ledger=counted)
     if beside:
         ideal = Ledger()
-        known["ideal_accuracy"] = evaluate(chip.source, data, steps=steps, ledger=ideal).accuracy
+        known["ideal_accuracy"] = evaluate(chip.source, data, steps=count, ledger=ideal).accuracy
         known["baselines"] = operation_baselines(chip.source, ideal, data)
     return price(counted, chip.macro, accuracy=found.accuracy, warnings=chip.warnings, **known)
 

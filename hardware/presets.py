@@ -46,7 +46,9 @@ def load_macro(name: str | Path) -> Macro:
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in macro_names():
-            raise PresetError(must("macro", "a known name or a .toml file", str(name), nearest(str(name), macro_names())))
+            raise PresetError(
+                must("macro", "a known name or a .toml file", str(name), nearest(str(name), macro_names()))
+            )
         path = FOLDER / f"{name}.toml"
     try:
         tables = tomllib.loads(path.read_text())
@@ -64,7 +66,9 @@ def _macro(tables: dict[str, Any], path: Path) -> Macro:
         module = registry.get(devices, kind, field=f"{path} device.kind")
         cell = module.Cell
         known = {f.name for f in fields(cell)}
-        device = cell(**{k.split(".")[1]: v for k, v in values.items() if k.startswith("device.") and k.split(".")[1] in known})
+        device = cell(
+            **{k.split(".")[1]: v for k, v in values.items() if k.startswith("device.") and k.split(".")[1] in known}
+        )
         return Macro(
             name=texts["name"] or path.stem, description=texts["description"], source=texts["source"],
             rows=_whole(values, "array.rows"), columns=_whole(values, "array.columns"),

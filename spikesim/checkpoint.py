@@ -5,7 +5,7 @@ Loading runs no code from the folder: node kinds are looked up in the table belo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,9 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
     if kind == "SignedIF":
         slope = dict(settings["surrogate"])
         surrogate_of = _lookup(_SURROGATES, slope.pop("kind"), name)
-        return SignedIF(tensors[f"{name}.threshold"], initial=tensors[f"{name}.initial"], surrogate=surrogate_of(**slope))
+        return SignedIF(
+            tensors[f"{name}.threshold"], initial=tensors[f"{name}.initial"], surrogate=surrogate_of(**slope)
+        )
     if kind in ("IF", "LIF"):
         reset, slope = dict(settings["reset"]), dict(settings["surrogate"])
         options: dict[str, Any] = {
@@ -103,7 +105,7 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
     return _lookup(_KINDS, kind, name)(**settings)
 
 
-def _lookup(table: dict[str, Callable[..., Any]], kind: str, name: str) -> Callable[..., Any]:
+def _lookup(table: Mapping[str, Callable[..., Any]], kind: Any, name: str) -> Callable[..., Any]:
     if kind not in table:
         raise ArtefactError(must(f"network.json node {name}", "of a known kind", kind, nearest(kind, table)))
     return table[kind]
@@ -148,14 +150,14 @@ def load(path: str | Path) -> Network:
     except (OSError, SafetensorError) as error:
         raise ArtefactError(must(f"{where / 'network.safetensors'}", "a safetensors file", str(error))) from None
     calibration = tensors.pop("calibration", None)
-    conversion = described["conversion"] and Conversion(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in described["conversion"].items()}
-    )
+    stored = described["conversion"] or {}
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    conversion = Conversion(**options) if stored else None
     network = Network(
         {name: _rebuilt(name, node, tensors) for name, node in described["nodes"].items()},
         [Edge(*edge) for edge in described["edges"]],
         output=described["output"], input_shape=described["input_shape"], readout=readout_of(**described["readout"]),
-        dt=described["dt"], conversion=conversion or None, calibration=calibration,
+        dt=described["dt"], conversion=conversion, calibration=calibration,
     )  # fmt: skip
     missing, unknown = network.load_state_dict(tensors, strict=False)
     if missing or unknown:

@@ -18,7 +18,7 @@ from torch import nn
 from .core.ledger import Ledger
 from .core.params import number
 from .core.seeds import Seeds
-from .datasets import ArrayDataset, EventDataset
+from .datasets.base import ArrayDataset, EventDataset
 from .engine import run
 from .execution import Engine
 

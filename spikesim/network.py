@@ -319,10 +319,11 @@ def _scaled(module: nn.Module, factor: float) -> nn.Module:
     scaled = copy.copy(module)
     scaled._parameters, scaled._buffers = dict(module._parameters), dict(module._buffers)
     for name in ("bias", "threshold", "initial"):
-        for table in (scaled._parameters, scaled._buffers):
-            value = table.get(name)
-            if value is not None:
-                table[name] = type(value)(value.detach() * factor) if table is scaled._parameters else value * factor
+        parameter, buffer = scaled._parameters.get(name), scaled._buffers.get(name)
+        if parameter is not None:
+            scaled._parameters[name] = nn.Parameter(parameter.detach() * factor, parameter.requires_grad)
+        if buffer is not None:
+            scaled._buffers[name] = buffer * factor
     return scaled
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,14 @@ def small() -> ss.Network:
 
 
 def test_state_dict_keys_are_the_users_names() -> None:
-    nodes = {"features.conv": nn.Conv2d(1, 2, 3), "features.act": ss.IF(), "output": nn.Flatten(), "readout": nn.Linear(8, 2)}
+    nodes = {
+        "features.conv": nn.Conv2d(1, 2, 3),
+        "features.act": ss.IF(),
+        "output": nn.Flatten(),
+        "readout": nn.Linear(8, 2),
+    }
     names = [INPUT, *nodes]
-    network = ss.Network(nodes, [ss.Edge(a, b) for a, b in zip(names, names[1:])])
+    network = ss.Network(nodes, [ss.Edge(a, b) for a, b in pairwise(names)])
     assert {"features.conv.weight", "readout.bias"} <= set(network.state_dict())
     assert network.node("output") is nodes["output"]
     assert ss.run(network, torch.ones(3, 2, 1, 4, 4)).output.shape == (3, 2, 2)
@@ -131,6 +137,6 @@ def test_a_folder_of_a_newer_format_or_unknown_kind_is_refused(tmp_path: Path) -
 
 def test_a_node_that_cannot_be_described_is_not_saved(tmp_path: Path) -> None:
     network = ss.Network.chain(nn.Linear(3, 3), nn.GELU())
-    with pytest.raises(ss.SpikesimError, match="network.1 must be one of"):
+    with pytest.raises(ss.SpikesimError, match=r"network\.1 must be one of"):
         ss.save(network, tmp_path / "net")
     assert not (tmp_path / "net").exists()

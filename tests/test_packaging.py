@@ -14,7 +14,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = {"spikesim": ROOT / "spikesim", "spikesim.hardware": ROOT / "hardware", "spikesim.datasets": ROOT / "datasets"}
+FOLDERS = {
+    "spikesim": ROOT / "spikesim",
+    "spikesim.hardware": ROOT / "hardware",
+    "spikesim.datasets": ROOT / "datasets",
+}
 
 
 def packages_in_tree() -> set[str]:

@@ -1,6 +1,6 @@
 """A uniform analog-to-digital converter: rounds to the nearest code and saturates.
 
-    code = min(round(I / lsb), 2^bits - 1),   lsb = full scale / (2^bits - 1)
+code = min(round(I / lsb), 2^bits - 1),   lsb = full scale / (2^bits - 1)
 """
 
 from __future__ import annotations

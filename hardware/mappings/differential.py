@@ -1,7 +1,7 @@
 """Differential pairs: a weight is the difference of two cells, one of which stays at the bottom of the window.
 
-    w >= 0:  G+ = g_min + |w| / scale,  G- = g_min         w < 0:  the other way round
-    w = scale (G+ - G-),   scale = max|w| / (g_max - g_min)
+w >= 0:  G+ = g_min + |w| / scale,  G- = g_min         w < 0:  the other way round
+w = scale (G+ - G-),   scale = max|w| / (g_max - g_min)
 """
 
 from __future__ import annotations

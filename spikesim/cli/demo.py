@@ -38,11 +38,11 @@ def demo(
     folder(out, "--out")
     recordings = load("digits" if data is None else str(data))
     result = _study(recordings, Seeds(seed), out, chips, threads)
-    result["summary"]["seconds"] = time.perf_counter() - started
-    result["summary"]["versions"] = _versions()
     from .demo_report import write_report
 
     write_report(result, out)
+    result["summary"]["seconds"] = time.perf_counter() - started
+    result["summary"]["versions"] = _versions()
     write_json(out / "summary.json", result["summary"])
     finish(result["summary"], _lines(result["summary"], out), as_json)
 
@@ -55,6 +55,17 @@ def _splits(recordings: Any) -> tuple[list[tuple[np.ndarray, np.ndarray]], str]:
     return recordings.folds(5), "out-of-fold over 5 fixed stratified folds"
 
 
+def run_job(function: Any, arguments: tuple[Any, ...]) -> Any:
+    """One job of a mixed list."""
+    return function(*arguments)
+
+
+def done(value: Any, advance: Any) -> Any:
+    """`value`, after the progress bar has moved."""
+    advance()
+    return value
+
+
 def _study(recordings: Any, seeds: Any, out: Path, chips: int, workers: int) -> dict[str, Any]:
     from ..checkpoint import load as load_network
     from ..jobs import parallel_map
@@ -63,17 +74,16 @@ def _study(recordings: Any, seeds: Any, out: Path, chips: int, workers: int) -> 
 
     splits, protocol = _splits(recordings)
     epochs = 40 if len(splits) > 1 else 20
-    jobs = [(recordings, rows, k, epochs, seeds, out) for k, rows in enumerate(splits)]
-    folds, found = [], []
+    fold_jobs = [(recordings, rows, k, epochs, seeds, out) for k, rows in enumerate(splits)]
+    first, later = fold_jobs[:workers], fold_jobs[workers:]
     with progress(len(splits) + chips, "training and converting") as advance:
-        for fold in parallel_map(run_fold, jobs, workers=workers):
-            folds.append(fold)
-            advance()
+        folds = [done(fold, advance) for fold in parallel_map(run_fold, first, workers=workers)]
+        # Chips need the first network only: they fill the processes beside the folds that are left.
         network, test = load_network(out / "network-0"), recordings.subset(splits[0][1])
         chip_jobs = [(network, test, MACRO, k, CHIP_STEPS, seeds, BOARD) for k in range(chips)]
-        for chip in parallel_map(one_chip, chip_jobs, workers=workers):
-            found.append(chip)
-            advance("emulating chips")
+        mixed = [(run_fold, job) for job in later] + [(one_chip, job) for job in chip_jobs]
+        rest = [done(found, advance) for found in parallel_map(run_job, mixed, workers=workers)]
+    folds, found = folds + rest[: len(later)], rest[len(later) :]
     return {
         "summary": _summary(recordings, protocol, folds, found, chips),
         "folds": folds, "chips": found, "network": network, "pictures": sample_run(network, test, seeds),

@@ -75,6 +75,8 @@ def _headline(page: Page, summary: dict[str, Any]) -> None:
 
 
 def _conversion_part(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:
+    from .demo_study import REPEATS
+
     summary = result["summary"]
     page.heading("Convert and simulate")
     page.figure(images["accuracy"], "Accuracy against time steps. T is the number of bins a recording is cut into.")
@@ -90,16 +92,21 @@ def _conversion_part(page: Page, result: dict[str, Any], images: dict[str, bytes
     page.table(("T", "SNN accuracy (%)", "SNN − ANN (points)", "paired s.e."), rows, (0, 1, 2, 3))
     page.paragraph(
         "A separate baseline, not a simulation of the recordings: the whole frame of counts shown at every one of "
-        f"{max(summary['snn_accuracy'], key=int)} steps gives {100 * summary['repeated_frame_accuracy']:.2f} %.",
+        f"{REPEATS} steps gives {100 * summary['repeated_frame_accuracy']:.2f} %.",
         small=True,
     )
     layers = result["folds"][0]["layers"]
     first = result["folds"][0]
-    page.paragraph(f"Layers of the first network, on its calibration data. Recipe: {first['recipe']}; {first['reason']}.")
+    page.paragraph(
+        f"Layers of the first network, on its calibration data. Recipe: {first['recipe']}; {first['reason']}."
+    )
     head = list(layers[0])
     page.table(head, [[_short(layer[key]) for key in head] for layer in layers])
     page.figure(images["raster"], "Spikes of one recording, up to 60 neurons of each layer.")
-    page.figure(images["membranes"], "Membranes of four neurons of the first layer that spike at about every fourth step, same recording.")
+    page.figure(
+        images["membranes"],
+        "Membranes of four neurons of the first layer that spike at about every fourth step, same recording.",
+    )
 
 
 def _hardware_part(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:

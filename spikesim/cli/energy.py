@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from .common import DATA_HELP, MODEL_HELP, Json, Out, Root, Seed, Steps, Threads, finish, progress, read_network, read_part
+from .common import (
+    DATA_HELP,
+    MODEL_HELP,
+    Json,
+    Out,
+    Root,
+    Seed,
+    Steps,
+    Threads,
+    finish,
+    progress,
+    read_network,
+    read_part,
+)
 
 
 def energy(

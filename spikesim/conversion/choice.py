@@ -36,4 +36,8 @@ def with_best_headroom(draft: Draft, recordings: Any, steps: int) -> tuple[Draft
         errors[factor] = float(torch.linalg.vector_norm(got - wanted) / torch.linalg.vector_norm(wanted))
     best = min(errors, key=errors.__getitem__)
     tried = ", ".join(f"{factor:g}: {error:.3f}" for factor, error in errors.items())
-    return drafts[best], best, f"output error on {len(rows)} calibration recordings at T = {steps}, by headroom: {tried}"
+    return (
+        drafts[best],
+        best,
+        f"output error on {len(rows)} calibration recordings at T = {steps}, by headroom: {tried}",
+    )

@@ -34,7 +34,13 @@ class Recipe:
 
 
 def _standard(name: str, percentile: float, *more: Step) -> Recipe:
-    steps = (FoldBatchNorm(), PoolBeforeNeuron(), ThresholdBalance(percentile), InitialPotential(), *more)
+    steps: tuple[Step, ...] = (
+        FoldBatchNorm(),
+        PoolBeforeNeuron(),
+        ThresholdBalance(percentile),
+        InitialPotential(),
+        *more,
+    )
     return Recipe(name, steps)
 
 

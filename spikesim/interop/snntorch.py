@@ -13,7 +13,17 @@ from ..network import Network
 from ..neurons import LIF
 from ..readout import Sum
 
-_LAYERS = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.BatchNorm1d, nn.BatchNorm2d, nn.Dropout, nn.Identity)
+_LAYERS = (
+    nn.Linear,
+    nn.Conv2d,
+    nn.AvgPool2d,
+    nn.MaxPool2d,
+    nn.Flatten,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.Dropout,
+    nn.Identity,
+)
 
 
 def from_snntorch(modules: nn.Sequential | Iterable[nn.Module], **options: Any) -> Network:
@@ -30,7 +40,7 @@ def from_snntorch(modules: nn.Sequential | Iterable[nn.Module], **options: Any) 
     ).eval()  # fmt: skip
 
 
-def _ours(index: int, module: nn.Module) -> nn.Module:
+def _ours(index: int, module: Any) -> nn.Module:
     if isinstance(module, _LAYERS):
         return copy.deepcopy(module)
     import snntorch

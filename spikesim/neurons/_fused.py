@@ -100,7 +100,7 @@ def lif_backward(  # type: ignore[no-untyped-def]
 
 
 @lif_backward.register_fake
-def _(
+def _(  # type: ignore[no-untyped-def]
     grads,
     charge,
     v,
@@ -134,7 +134,7 @@ def _reduced(total: Tensor, like: Tensor) -> Tensor:
 
 def _backward(ctx: Any, grad_spikes: Tensor, grad_last: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     v, leak, gain, bias, threshold, scale, shift, charge = ctx.saved_tensors
-    gated, keep, code, height, rate, detach = ctx.rest
+    gated, _, code, height, rate, detach = ctx.rest
     wanted = ctx.needs_input_grad
     learn = any(wanted[i] for i in (2, 4, 5, 7))
     drive, first, sums = torch.ops.spikesim.lif_backward(

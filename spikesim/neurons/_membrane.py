@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron: one equation, and its kernels forward and backward.
+"""The leaky integrate-and-fire neuron: one equation, and its kernels.
 
     charge   h = leak v + gain x + bias
     fire     s = 1 where h >= threshold
@@ -9,7 +9,8 @@ stored v is the membrane before its reset:
 
     h = leak (v - r scale v) + gain x + bias - r shift,     r = 1 where v >= threshold;     v = h
 
-A threshold that must be exceeded strictly is the next float above it. Read `_fused.py` for the operation torch sees, `base.py` for the modules.
+A threshold that must be exceeded strictly is the next float above it. Read `_membrane_backward.py` for the adjoint,
+`_fused.py` for the operation torch sees, `base.py` and `_leaky.py` for the modules.
 """
 
 from __future__ import annotations

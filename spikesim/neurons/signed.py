@@ -111,11 +111,13 @@ class SignedIF(Neuron):
             return self.by_steps(x, state)
         shape = x.shape
         v, m = (part.detach().clone().reshape(shape[1], -1) for part in state)
-        drive, spikes = x.detach().reshape(*shape[:2], -1).contiguous(), torch.empty(*shape[:2], v.shape[1], dtype=x.dtype)
+        drive, spikes = (
+            x.detach().reshape(*shape[:2], -1).contiguous(),
+            torch.empty(*shape[:2], v.shape[1], dtype=x.dtype),
+        )
         level = self.threshold.to(x).expand(shape[2:]).reshape(-1).contiguous()
         signed_kernel(drive.numpy(), v.numpy(), m.numpy(), level.numpy(), spikes.numpy())
         return spikes.reshape(shape), SignedState(v.reshape(shape[1:]), m.reshape(shape[1:]))
 
     def extra_repr(self) -> str:
         return f"threshold={short(self.threshold)}"
-

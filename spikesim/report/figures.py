@@ -61,7 +61,7 @@ def membrane_traces(traces: np.ndarray, spikes: np.ndarray, thresholds: np.ndarr
     count = traces.shape[1]
     figure = Figure(figsize=(7.2, 1.2 * count + 0.9), layout="constrained", dpi=130)
     steps = np.arange(1, len(traces) + 1)
-    for i, axis in enumerate(np.atleast_1d(figure.subplots(count, 1, sharex=True))):
+    for i, axis in enumerate(figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]):
         axis.spines[["top", "right"]].set_visible(False)
         axis.plot(steps, traces[:, i] / thresholds[i], color=INK, linewidth=1.3)
         axis.axhline(1, color=PALE, linewidth=0.9, linestyle="--")

@@ -52,7 +52,7 @@ def test_quantities() -> None:
     assert quantity("20 ms", "s") == pytest.approx(0.02)
     assert quantity("1.5 um2", "m2") == pytest.approx(1.5e-12)
     assert quantity(0.5, "V") == 0.5
-    with pytest.raises(errors.ParameterError, match="macro.v must be given in V"):
+    with pytest.raises(errors.ParameterError, match=r"macro\.v must be given in V"):
         quantity("3 mA", "V", field="macro.v")
     assert si(2.6e-12, "J") == "2.6 pJ" and si(0.0, "J") == "0 J"
 

@@ -28,7 +28,10 @@ def edited(tmp_path: Path, old: str, new: str) -> Path:
 EDITS = {
     "array.cols must|must be a known key, got array.cols; did you mean array.columns": ("columns =", "cols ="),
     "must be given in V, got 0.2 A": ('value = "0.2 V"', 'value = "0.2 A"'),
-    "UniformADC.bits must be a whole number at least 0 and at most 16, got 40": ("bits = { value = 8", "bits = { value = 40"),
+    "UniformADC.bits must be a whole number at least 0 and at most 16, got 40": (
+        "bits = { value = 8",
+        "bits = { value = 40",
+    ),
     "taox40.g_max must be above g_min": ('g_min = { value = "0.1 uS"', 'g_min = { value = "99 uS"'),
     "status must be one of measured, fit, paper, assumed, got guess": ('"measured"', '"guess"'),
     "array.rows must be a whole number": ("rows = { value = 512", "rows = { value = 512.5"),

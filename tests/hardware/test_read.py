@@ -38,7 +38,11 @@ def test_kernel_equals_its_reference(noisy: bool, converted: bool) -> None:
     draw, ids = Draw(*split(1234567890123), 5, noisy), np.array([11, 7, -1])
     results = []
     for read in (read_kernel, read_reference):
-        out, counts, peaks = np.zeros((6, 12, 5), np.float32), np.zeros((6, 2, 4), np.int64), np.zeros((6, 2), np.float32)
+        out, counts, peaks = (
+            np.zeros((6, 12, 5), np.float32),
+            np.zeros((6, 2, 4), np.int64),
+            np.zeros((6, 2), np.float32),
+        )
         read(events, ids, LAYOUT, cells, draw, out, counts, peaks)
         results.append((out, counts, peaks))
     (out, counts, peaks), (out_wanted, counts_wanted, peaks_wanted) = results
@@ -99,7 +103,11 @@ def test_counts_equal_brute_force() -> None:
     run = ss.run(chip, x, ledger=ledger, record=["1"])
     for node, inputs in (("0", x), ("2", run.recording["1"])):
         crossbar, drives, reads, nanosiemens = chip.crossbars[node], 0, 0, 0
-        (kernel, _), (stride, _), (padding, _) = crossbar.patches.kernel, crossbar.patches.stride, crossbar.patches.padding
+        (kernel, _), (stride, _), (padding, _) = (
+            crossbar.patches.kernel,
+            crossbar.patches.stride,
+            crossbar.patches.padding,
+        )
         row_ns = np.rint(crossbar.g.sum(1, dtype=np.float64) * 1e9)
         for image in inputs.flatten(0, 1).numpy().astype(int):
             padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
@@ -133,7 +141,9 @@ def test_large_layers_are_tiled_and_their_partial_sums_added() -> None:
     torch.testing.assert_close(ss.run(chip, x).output, ss.run(network, x).output, rtol=1e-4, atol=1e-5)
     ledger = ss.Ledger()
     ss.run(chip, x, ledger=ledger)
-    assert {k.tile for k in ledger.total if k.action == ss.Action.row_drive} == {f"{r}.{c}" for r in range(3) for c in range(2)}
+    assert {k.tile for k in ledger.total if k.action == ss.Action.row_drive} == {
+        f"{r}.{c}" for r in range(3) for c in range(2)
+    }
 
 
 def test_analog_inputs_are_driven_bit_by_bit() -> None:
@@ -152,6 +162,10 @@ def test_nothing_but_its_drive_reaches_a_driver() -> None:
     crossbar = _program("fc", nn.Linear(3, 2), macro, Drive(1, False), ss.Seeds(0))
     assert crossbar.patches == Patches((1, 1), (1, 1), (0, 0))
     context = Context("fc", 0, np.arange(1))
-    for value, message in ((0.3, "whole numbers for its binary drive, got 0.3"), (2.0, "at most 1"), (-1.0, "at least 0")):
+    for value, message in (
+        (0.3, "whole numbers for its binary drive, got 0.3"),
+        (2.0, "at most 1"),
+        (-1.0, "at least 0"),
+    ):
         with pytest.raises(ss.SpikesimError, match=f"fc.x must be {message}"):
             crossbar.apply(torch.full((1, 1, 3), value), context)

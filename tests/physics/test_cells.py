@@ -63,7 +63,9 @@ def test_differential_pairs_round_trip(seed: int) -> None:
     weights = np.random.default_rng(seed).normal(size=(7, 5)) * (10.0 ** (seed - 2))
     pair = DifferentialPair(1e-7, 6e-5)
     positive, negative, scale = pair.conductances(weights)
-    assert (np.minimum(positive, negative) == pair.g_min).all() and max(positive.max(), negative.max()) <= 6e-5 * (1 + 1e-12)
+    assert (np.minimum(positive, negative) == pair.g_min).all() and max(positive.max(), negative.max()) <= 6e-5 * (
+        1 + 1e-12
+    )
     np.testing.assert_allclose(pair.weights(positive, negative, scale), weights, rtol=1e-9, atol=1e-12)
 
 
@@ -76,7 +78,9 @@ def test_converter_errs_by_at_most_half_a_code_and_saturates() -> None:
     cells = Cells(g, np.zeros((600, 1), np.int64), np.array([lsb], np.float32), np.float32(adc.top), np.float32(0))
     out, counts = np.zeros((600, 1, 1), np.float32), np.zeros((600, 1, 3), np.int64)
     layout = Layout(1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 512)
-    read_kernel(events, np.arange(1), layout, cells, Draw(*split(0), 0, False), out, counts, np.zeros((0, 1), np.float32))
+    read_kernel(
+        events, np.arange(1), layout, cells, Draw(*split(0), 0, False), out, counts, np.zeros((0, 1), np.float32)
+    )
     codes, inside = out[:, 0, 0], g[:, 0] <= 1e-3
     assert np.abs(codes - g[:, 0])[inside].max() <= lsb / 2 * 1.001
     assert np.allclose(codes[~inside], 1e-3, rtol=1e-5) and (np.diff(codes) >= 0).all()

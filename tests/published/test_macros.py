@@ -40,7 +40,10 @@ def test_board_and_projection() -> None:
 def test_measured_cells(shared_data: Path) -> None:
     """Cell statistics in the TOML against the published measurements themselves."""
     volts = np.loadtxt(shared_data / "devices" / "breakdown_voltage_V.csv", skiprows=1)
-    maps = [np.loadtxt(shared_data / "devices" / f"weight_map_{m}.csv", delimiter=",") for m in ("input_50x8", "hidden_50x50")]
+    maps = [
+        np.loadtxt(shared_data / "devices" / f"weight_map_{m}.csv", delimiter=",")
+        for m in ("input_50x8", "hidden_50x50")
+    ]
     formed = np.concatenate([m[m > 0] for m in maps])
     values = {c.key: c.value for c in hardware.load_macro("taox40").constants}
     assert values["device.forming_mean"] == pytest.approx(volts.mean(), abs=0.001)
