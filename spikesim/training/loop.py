@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -164,8 +165,10 @@ def fit(
     optimiser = torch.optim.AdamW(model.parameters(), training.learning_rate, weight_decay=training.weight_decay)
     schedule = _SCHEDULES[training.schedule](optimiser, training, training.epochs * len(batches))
     history = [] if checkpoint is None or not checkpoint.exists() else _resume(checkpoint, model, optimiser, training)
-    for _ in range(len(history) * len(batches)):
-        schedule.step()
+    with warnings.catch_warnings():  # torch warns of steps before the optimiser's own, which a resumed run has made
+        warnings.simplefilter("ignore")
+        for _ in range(len(history) * len(batches)):
+            schedule.step()
     with _quiet_threads(training.threads), torch.random.fork_rng(devices=[]):
         for number in range(len(history), training.epochs):
             history.append(_train_epoch(model, batches, loss, training, optimiser, schedule, seeds, number))

@@ -77,7 +77,7 @@ def test_converter_errs_by_at_most_half_a_code_and_saturates() -> None:
     g[:, 0] = np.linspace(0, 1.2e-3, 600)
     cells = Cells(g, np.zeros((600, 1), np.int64), np.array([lsb], np.float32), np.float32(adc.top), np.float32(0))
     out, counts = np.zeros((600, 1, 1), np.float32), np.zeros((600, 1, 3), np.int64)
-    layout = Layout(1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 512)
+    layout = Layout(1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 600)
     read_kernel(
         events, np.arange(1), layout, cells, Draw(*split(0), 0, False), out, counts, np.zeros((0, 1), np.float32)
     )

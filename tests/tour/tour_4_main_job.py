@@ -13,7 +13,7 @@ ann = nn.Sequential(nn.Conv2d(2, 8, 5, stride=3), nn.ReLU(), nn.Flatten(), nn.Li
 optimiser = torch.optim.Adam(ann.parameters(), 3e-3)
 for _ in range(30):
     optimiser.zero_grad()
-    nn.functional.cross_entropy(ann(train.frames()), torch.as_tensor(train.labels)).backward()
+    nn.functional.cross_entropy(ann(train.frames()), torch.tensor(train.labels)).backward()
     optimiser.step()
 
 snn, report = ss.convert(ann, calibration=train)
