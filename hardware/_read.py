@@ -19,7 +19,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from spikesim.core import philox as philox_module
 from spikesim.core.kernel import kernel
@@ -145,91 +145,103 @@ def _converted_reference(
     )
 
 
+@njit(nogil=True)
+def _drive(events, r, pass_, layout, cells, current, square, driven, counts):  # type: ignore[no-untyped-def]
+    """Add the rows that one pass (sign, plane) of row r drives into current and square (row tiles, patches, columns).
+
+    -> whether any row was driven; driven (row tiles, patches) counts them.
+    """
+    ptr, idx, val = events
+    sign, plane = pass_
+    plane_size, found = layout.height * layout.width, False
+    for k in range(ptr[r], ptr[r + 1]):
+        size = -val[k] if sign else val[k]
+        if size <= 0 or not (size >> plane) & 1:
+            continue
+        found = True
+        c, rest = idx[k] // plane_size, idx[k] % plane_size
+        y, x = rest // layout.width + layout.pad_y, rest % layout.width + layout.pad_x
+        for u in range(y % layout.stride_y, min(layout.kernel_y, y + 1), layout.stride_y):
+            i = (y - u) // layout.stride_y
+            if i >= layout.high:
+                continue
+            for v in range(x % layout.stride_x, min(layout.kernel_x, x + 1), layout.stride_x):
+                j = (x - v) // layout.stride_x
+                if j >= layout.wide:
+                    continue
+                row = (c * layout.kernel_y + u) * layout.kernel_x + v
+                tile, patch = row // layout.array_rows, i * layout.wide + j
+                g, total, squares = cells.g[row], current[tile, patch], square[tile, patch]
+                for o in range(g.size):
+                    total[o] += g[o]
+                    squares[o] += g[o] * g[o]
+                driven[tile, patch] += 1
+                counts[tile, DRIVES] += 1
+                for part in range(cells.nanosiemens.shape[1]):
+                    counts[tile, CONDUCTANCE + part] += cells.nanosiemens[row, part]
+    return found
+
+
+@njit(nogil=True)
+def _disturb(total, squares, place, cells, draw):  # type: ignore[no-untyped-def]
+    """Add noise of variance sigma^2 squares to the column currents `total`; squares is used up."""
+    sample, step, patch, read = place
+    for quad in range((total.size + 3) // 4):
+        a, b, c, d = philox4x32(sample, step, patch, read + np.uint64(quad), draw.low, draw.high)
+        n0, n1 = normal_pair(a, b)
+        n2, n3 = normal_pair(c, d)
+        for o, n in enumerate((n0, n1, n2, n3)):
+            at = 4 * quad + o
+            if at < total.size:
+                squares[at] = cells.sigma * math.sqrt(squares[at]) * np.float32(n)
+    for o in range(total.size):
+        total[o] += squares[o]
+
+
+@njit(nogil=True)
+def _convert(total, lsb, top):  # type: ignore[no-untyped-def]
+    """Column currents to the nearest code of a saturating converter, in place, as currents; lsb 0 leaves them."""
+    zero, half = np.float32(0), np.float32(0.5)
+    if lsb > zero:
+        for o in range(total.size):
+            total[o] = min(np.float32(math.floor(max(total[o], zero) / lsb + half)), top) * lsb
+
+
 @kernel(reference=read_reference, parallel=True, depends=(philox_module,))
 def read_kernel(events, ids, layout, cells, draw, out, counts, peaks):  # type: ignore[no-untyped-def]
     """events (ptr, idx int32, val int32) of rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros;
     counts (R, row tiles, 2 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
-    ptr, idx, val = events
-    batch, row_tiles, columns = ids.size, cells.lsb.size, cells.g.shape[1]
-    patches, plane_size = layout.high * layout.wide, layout.height * layout.width
-    zero, half = np.float32(0), np.float32(0.5)
+    ptr, _, val = events
+    row_tiles, columns, patches = cells.lsb.size, cells.g.shape[1], layout.high * layout.wide
     for r in prange(out.shape[0]):
         current = np.zeros((row_tiles, patches, columns), np.float32)
-        square = np.zeros((row_tiles, patches, columns), np.float32)
-        driven = np.zeros((row_tiles, patches), np.int32)
-        largest = 0
+        square, driven = np.zeros_like(current), np.zeros((row_tiles, patches), np.int32)
+        sample = np.uint64(ids[r % ids.size]) & philox_module.MASK
+        step = np.uint64(draw.step0 + r // ids.size)
+        largest, planes = 0, 0
         for k in range(ptr[r], ptr[r + 1]):
             largest = max(largest, abs(val[k]))
-        planes = 0
         while largest >> planes:
             planes += 1
-        for read in range(2 * planes):
-            sign, plane = read // planes, read % planes
-            any_driven = False
-            for k in range(ptr[r], ptr[r + 1]):
-                size = -val[k] if sign else val[k]
-                if size <= 0 or not (size >> plane) & 1:
-                    continue
-                any_driven = True
-                c, rest = idx[k] // plane_size, idx[k] % plane_size
-                y, x = rest // layout.width + layout.pad_y, rest % layout.width + layout.pad_x
-                for u in range(y % layout.stride_y, min(layout.kernel_y, y + 1), layout.stride_y):
-                    i = (y - u) // layout.stride_y
-                    if i >= layout.high:
-                        continue
-                    for v in range(x % layout.stride_x, min(layout.kernel_x, x + 1), layout.stride_x):
-                        j = (x - v) // layout.stride_x
-                        if j >= layout.wide:
-                            continue
-                        row = (c * layout.kernel_y + u) * layout.kernel_x + v
-                        tile, patch = row // layout.array_rows, i * layout.wide + j
-                        g, total, squares = cells.g[row], current[tile, patch], square[tile, patch]
-                        for o in range(columns):
-                            total[o] += g[o]
-                            squares[o] += g[o] * g[o]
-                        driven[tile, patch] += 1
-                        counts[r, tile, DRIVES] += 1
-                        for part in range(cells.nanosiemens.shape[1]):
-                            counts[r, tile, CONDUCTANCE + part] += cells.nanosiemens[row, part]
-            if not any_driven:
+        for pass_ in range(2 * planes):
+            sign, plane = pass_ // planes, pass_ % planes
+            if not _drive(events, r, (sign, plane), layout, cells, current, square, driven, counts[r]):
                 continue
-            weight = np.float32(1 << plane)
-            weight = -weight if sign else weight
-            sample, step = np.uint64(ids[r % batch]) & philox_module.MASK, np.uint64(draw.step0 + r // batch)
-            for tile in range(row_tiles):
-                lsb = cells.lsb[tile]
-                for patch in range(patches):
-                    if not driven[tile, patch]:
-                        continue
-                    driven[tile, patch] = 0
-                    counts[r, tile, READS] += 1
-                    total, squares, target = current[tile, patch], square[tile, patch], out[r, patch]
-                    if peaks.shape[0]:
-                        for o in range(columns):
-                            peaks[r, tile] = max(peaks[r, tile], total[o])
-                    if draw.noisy:
-                        place = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096)
-                        for quad in range((columns + 3) // 4):
-                            a, b, c4, d = philox4x32(
-                                sample, step, np.uint64(patch), place + np.uint64(quad), draw.low, draw.high
-                            )
-                            n0, n1 = normal_pair(a, b)
-                            n2, n3 = normal_pair(c4, d)
-                            at = 4 * quad
-                            squares[at] = cells.sigma * math.sqrt(squares[at]) * np.float32(n0)
-                            if at + 1 < columns:
-                                squares[at + 1] = cells.sigma * math.sqrt(squares[at + 1]) * np.float32(n1)
-                            if at + 2 < columns:
-                                squares[at + 2] = cells.sigma * math.sqrt(squares[at + 2]) * np.float32(n2)
-                            if at + 3 < columns:
-                                squares[at + 3] = cells.sigma * math.sqrt(squares[at + 3]) * np.float32(n3)
-                        for o in range(columns):
-                            total[o] += squares[o]
-                    if lsb > zero:
-                        for o in range(columns):
-                            code = math.floor(max(total[o], zero) / lsb + half)
-                            total[o] = min(np.float32(code), cells.top) * lsb
-                    for o in range(columns // 2):
-                        target[o] += weight * (total[2 * o] - total[2 * o + 1])
-                    total[:] = zero
-                    squares[:] = zero
+            weight = np.float32(1 << plane) * np.float32(1 - 2 * sign)
+            for at in range(row_tiles * patches):
+                tile, patch = at // patches, at % patches
+                if not driven[tile, patch]:
+                    continue
+                driven[tile, patch] = 0
+                counts[r, tile, READS] += 1
+                total, squares, target = current[tile, patch], square[tile, patch], out[r, patch]
+                if peaks.shape[0]:
+                    peaks[r, tile] = max(peaks[r, tile], total.max())
+                if draw.noisy:
+                    read = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096)
+                    _disturb(total, squares, (sample, step, np.uint64(patch), read), cells, draw)
+                _convert(total, cells.lsb[tile], cells.top)
+                for o in range(columns // 2):
+                    target[o] += weight * (total[2 * o] - total[2 * o + 1])
+                total[:] = 0
+                squares[:] = 0

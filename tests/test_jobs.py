@@ -16,7 +16,9 @@ def product(a: int, folder: str = "") -> float:
     if folder:
         (Path(folder) / f"ran-{a}").touch()
     draw = torch.Generator().manual_seed(a)
-    return float((torch.rand(80, 90, generator=draw) @ torch.rand(90, 70, generator=draw)).sum()) + torch.get_num_threads()
+    return (
+        float((torch.rand(80, 90, generator=draw) @ torch.rand(90, 70, generator=draw)).sum()) + torch.get_num_threads()
+    )
 
 
 def test_workers_change_nothing() -> None:
