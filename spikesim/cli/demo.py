@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import DatasetError, must
 from .common import Json, Out, Seed, finish, progress
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def demo(
 
 def _splits(recordings: Any) -> tuple[list[tuple[np.ndarray, np.ndarray]], str]:
     """The fixed split of the embedded data, or five stratified folds of real recordings."""
+    if getattr(recordings, "sensor", None) != (34, 34):
+        got = f"{recordings.name}, sensor {getattr(recordings, 'sensor', 'none')}"
+        raise DatasetError(
+            must("--data", "recordings of a 34 x 34 sensor", got, "the demo's network is made for N-MNIST")
+        )
     if recordings.name == "digits":
         train, test = (recordings.indices(part) for part in ("train", "test"))
         return [(train, test)], f"fixed split, {len(train)} train / {len(test)} test"

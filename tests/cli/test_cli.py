@@ -155,6 +155,9 @@ def test_bad_input_is_refused_in_one_line(recordings: Path, tmp_path: Path, caps
     )
     assert "must be there" in refused(capsys, "simulate", "nothing", recordings, "--out", "sim")
     assert not (Path("sim") / "simulate.json").exists()
+    assert "--data must be recordings of a 34 x 34 sensor" in refused(
+        capsys, "demo", "--data", "wrong.npz", "--out", "demo"
+    )
 
 
 def test_broken_recordings_are_refused(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
