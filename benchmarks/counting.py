@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import torch
 
 import spikesim as ss
 from spikesim.cli.demo_study import small_cnn
 
 
-def measure(batch: int = 66, steps: int = 32, rounds: int = 9) -> list[dict[str, Any]]:
+def measure(batch: int = 66, steps: int = 32, rounds: int = 31) -> list[dict[str, Any]]:
     """Rows {name, threads, median_s, ratio} for engine "fused" with and without a ledger."""
     from benchmarks.harness import race
 
@@ -26,6 +27,7 @@ def measure(batch: int = 66, steps: int = 32, rounds: int = 9) -> list[dict[str,
     rows = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
+        numba.set_num_threads(threads)
         with torch.inference_mode():
             times = race(
                 {

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from .core.ledger import Action, Ledger
-from .core.operator import Context, LinearOperator
+from .core.operator import Activity, Context, LinearOperator
 from .core.seeds import Seeds
 from .errors import GraphError, ShapeError, must, nearest
 from .execution import Engine, choose
 from .layers import operator_of
-from .layers.counting import reach
+from .layers.counting import activity
 from .neurons import Neuron
 from .readout import Mean, Readout
 
@@ -202,11 +202,17 @@ class Network(nn.Module):
     def _run_chunk(self, x: Tensor, state: NetworkState, job: _Job) -> tuple[Tensor, NetworkState]:
         values: dict[str, Tensor] = {INPUT: x}
         nodes, delayed = dict(state.nodes), dict(state.delayed)
+        active: dict[str, Activity | None] = {}
         ctx = Context("", state.step, job.ctx.sample_ids, job.ctx.seeds, job.ctx.ledger)
         pending = {name: sum(e.source == name and not e.delay for e in self.edges) for name in (INPUT, *self.names)}
         for name in self._plan.order:
             drive = self._gathered(name, values, delayed, x)
-            values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name))
+            known = self._known_activity(name, active)
+            values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name, known))
+            if isinstance(self.node(name), Neuron):
+                active[name] = _count_neurons(values[name], ctx.at(name))
+            elif known is not None and isinstance(self.node(name), nn.Flatten):
+                active[name] = known  # the same inputs in the same order
             job.largest = max(job.largest, values[name][0].numel())
             for edge in self._plan.sources[name]:
                 pending[edge.source] -= not edge.delay
@@ -216,6 +222,11 @@ class Network(nn.Module):
             if edge.delay:
                 delayed[edge] = _line(edge, values[edge.source], delayed)[-edge.delay :]
         return values[self.output], NetworkState(state.step + x.shape[0], nodes, delayed)
+
+    def _known_activity(self, name: str, active: dict[str, Activity | None]) -> Activity | None:
+        """What has been counted of a node's input: the spikes of its only source."""
+        sources = self._plan.sources[name]
+        return active.get(sources[0].source) if len(sources) == 1 and not sources[0].delay else None
 
     def _delays(self, name: str) -> bool:
         return any(e.delay and e.source == name for e in self.edges)
@@ -266,8 +277,6 @@ class Network(nn.Module):
             y = job.engine.linear(module, operator, x, ctx)
         elif hasattr(module, "initial_state"):
             y, state = self._run_temporal(name, module, x, state, job)
-            if isinstance(module, Neuron):
-                _count_neurons(y, ctx)
         else:
             y = module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         job.keep(name, y)
@@ -302,16 +311,17 @@ def _line(edge: Edge, fresh: Tensor, delayed: dict[Edge, Tensor]) -> Tensor:
     return torch.cat([past, fresh])
 
 
-def _count_neurons(spikes: Tensor, ctx: Context) -> None:
-    """Book one update and two membrane accesses per neuron and step, and one hop per spike."""
+def _count_neurons(spikes: Tensor, ctx: Context) -> Activity | None:
+    """Book one update and two membrane accesses per neuron and step, one hop per spike; -> the spikes' activity."""
     if ctx.ledger is None:
-        return
+        return None
     steps, batch = spikes.shape[:2]
     updates = np.full(batch, steps * spikes[0, 0].numel(), np.int64)
     ctx.ledger.add(ctx.where, "", Action.neuron_update, updates)
     ctx.ledger.add(ctx.where, "", Action.membrane_access, 2 * updates)
-    ones = np.ones(spikes[0, 0].numel(), np.int64)
-    ctx.ledger.add(ctx.where, "", Action.spike_hop, reach(spikes, ones).sum(1))
+    counted = activity(spikes)
+    ctx.ledger.add(ctx.where, "", Action.spike_hop, counted.some.sum(1, dtype=np.int64))
+    return counted
 
 
 def _scaled(module: nn.Module, factor: float) -> nn.Module:

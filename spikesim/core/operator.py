@@ -7,13 +7,20 @@ and context and asks nothing about what they are.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from .ledger import Ledger
 from .seeds import Seeds
+
+
+class Activity(NamedTuple):
+    """How often each input was active over some steps: unit (-1 or 1) and some (not 0), both (B, N) int32."""
+
+    unit: np.ndarray
+    some: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,7 @@ class Context:
     sample_ids   (B,) int64, identity of each batch row; negative = padding
     seeds        None: nothing random is drawn
     ledger       None: nothing is counted
+    activity     of the input, where it has been counted already; None: not yet
     """
 
     where: str = ""
@@ -32,10 +40,11 @@ class Context:
     sample_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     seeds: Seeds | None = None
     ledger: Ledger | None = None
+    activity: Activity | None = None
 
-    def at(self, where: str) -> Context:
-        """The same context at another node."""
-        return replace(self, where=where)
+    def at(self, where: str, activity: Activity | None = None) -> Context:
+        """The same context at another node, with what is known about its input."""
+        return replace(self, where=where, activity=activity)
 
 
 @runtime_checkable

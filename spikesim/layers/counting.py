@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.kernel import kernel
 from ..core.ledger import Action
-from ..core.operator import Context
+from ..core.operator import Activity, Context
 
 
 def as_rows(x: Tensor) -> np.ndarray:
@@ -19,47 +19,43 @@ def as_rows(x: Tensor) -> np.ndarray:
     return x.detach().reshape(*x.shape[:2], -1).contiguous().numpy()
 
 
-def reach_reference(x: np.ndarray, fanout: np.ndarray, out: np.ndarray) -> None:
-    """out (B, 2) int64: synapses reached per sample by unit inputs (-1 or 1) and by all other non-zero inputs."""
-    unit, other = np.abs(x) == 1, (x != 0) & (np.abs(x) != 1)
-    out[:, 0] = (unit * fanout).sum(axis=(0, 2))
-    out[:, 1] = (other * fanout).sum(axis=(0, 2))
+def activity_reference(x: np.ndarray, unit: np.ndarray, some: np.ndarray) -> None:
+    """unit, some (B, N) int32: in how many steps each input was -1 or 1, and in how many it was not 0."""
+    unit[:], some[:] = (np.abs(x) == 1).sum(0), (x != 0).sum(0)
 
 
-@kernel(reference=reach_reference, parallel=True)
-def reach_kernel(x, fanout, out):  # type: ignore[no-untyped-def]
+@kernel(reference=activity_reference, parallel=True)
+def activity_kernel(x, unit, some):  # type: ignore[no-untyped-def]
     steps, batch, size = x.shape
     for b in prange(batch):
-        # Counted per input first, in narrow integers and without branches, so that the pass over x is vectorised.
-        unit, some = np.zeros(size, np.int32), np.zeros(size, np.int32)
+        # One row at a time, in narrow integers and without branches, so that the pass over x is vectorised.
+        ones, any_ = unit[b], some[b]
+        ones[:] = 0
+        any_[:] = 0
         for t in range(steps):
             row = x[t, b]
             for i in range(size):
-                unit[i] += np.int32(abs(row[i]) == 1)
-                some[i] += np.int32(row[i] != 0)
-        reached, others = 0, 0
-        for i in range(size):
-            reached += unit[i] * fanout[i]
-            others += (some[i] - unit[i]) * fanout[i]
-        out[b, 0], out[b, 1] = reached, others
+                ones[i] += np.int32(abs(row[i]) == 1)
+                any_[i] += np.int32(row[i] != 0)
 
 
-def reach(x: Tensor, fanout: np.ndarray) -> np.ndarray:
-    """(B, 2) int64, see `reach_reference`; x (T, B, *shape), fanout (N,) int64."""
+def activity(x: Tensor) -> Activity:
+    """How often each input of x (T, B, *shape) was active."""
     rows = as_rows(x)
-    out = np.zeros((rows.shape[1], 2), np.int64)
-    reach_kernel(rows, fanout, out)
-    return out
+    counts = Activity(np.empty(rows.shape[1:], np.int32), np.empty(rows.shape[1:], np.int32))
+    activity_kernel(rows, *counts)
+    return counts
 
 
 def count_operations(x: Tensor, fanout: np.ndarray, ctx: Context) -> None:
     """Book additions for unit inputs (a spike adds its weights) and multiply-accumulates for graded ones."""
     if ctx.ledger is None:
         return
-    counts = reach(x, fanout)
-    for column, action in enumerate((Action.digital_add, Action.digital_mac)):
-        if counts[:, column].any():
-            ctx.ledger.add(ctx.where, "", action, counts[:, column])
+    unit, some = activity(x) if ctx.activity is None else ctx.activity
+    graded = None if unit is some or np.array_equal(unit, some) else (some - unit) @ fanout
+    for action, counts in ((Action.digital_add, unit @ fanout), (Action.digital_mac, graded)):
+        if counts is not None and counts.any():
+            ctx.ledger.add(ctx.where, "", action, counts)
 
 
 def index_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.ndarray) -> None:
