@@ -5,6 +5,7 @@ The network is the demo's, the input has N-MNIST's density (1.15 % non-zero at T
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 import numba
@@ -16,7 +17,7 @@ from spikesim.cli.demo_study import small_cnn
 
 def measure(batch: int = 66, steps: int = 32, rounds: int = 31) -> list[dict[str, Any]]:
     """Rows {name, threads, median_s, ratio} for engine "fused" with and without a ledger."""
-    from benchmarks.harness import race
+    from benchmarks.harness import median_ratio, spent
 
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
@@ -29,7 +30,7 @@ def measure(batch: int = 66, steps: int = 32, rounds: int = 31) -> list[dict[str
         torch.set_num_threads(threads)
         numba.set_num_threads(threads)
         with torch.inference_mode():
-            times = race(
+            times = spent(
                 {
                     "without": lambda: ss.run(network, x, engine=ss.Fused()),
                     "with ledger": lambda: ss.run(network, x, engine=ss.Fused(), ledger=ss.Ledger()),
@@ -38,13 +39,9 @@ def measure(batch: int = 66, steps: int = 32, rounds: int = 31) -> list[dict[str
             )
         rows += [
             {
-                "name": name,
-                "threads": threads,
-                "batch": batch,
-                "steps": steps,
-                "median_s": s,
-                "ratio": s / times["without"],
+                "name": name, "threads": threads, "batch": batch, "steps": steps, "rounds": rounds,
+                "median_s": median(found), "ratio": median_ratio(found, times["without"]),
             }
-            for name, s in times.items()
-        ]
+            for name, found in times.items()
+        ]  # fmt: skip
     return rows

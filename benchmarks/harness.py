@@ -14,17 +14,22 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def race(contenders: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
-    """Median seconds of each contender; one warm-up, then rounds in which all run in turn, so that noise hits all."""
+def spent(contenders: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, list[float]]:
+    """Seconds of each contender in each round; one warm-up, then all run in turn, so that noise hits all alike."""
     for run in contenders.values():
         run()
-    spent: dict[str, list[float]] = {name: [] for name in contenders}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
             started = time.perf_counter()
             run()
-            spent[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in spent.items()}
+            times[name].append(time.perf_counter() - started)
+    return times
+
+
+def median_ratio(times: list[float], base: list[float]) -> float:
+    """Median over rounds of time over base time: a machine that slows down for a while moves both."""
+    return statistics.median(t / b for t, b in zip(times, base))
 
 
 def machine() -> dict[str, Any]:
