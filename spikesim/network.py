@@ -24,7 +24,7 @@ from .core.seeds import Seeds
 from .errors import GraphError, ShapeError, must, nearest
 from .execution import Engine, choose
 from .layers import operator_of
-from .layers.counting import activity
+from .layers.counting import spike_activity
 from .neurons import Neuron
 from .readout import Mean, Readout
 
@@ -319,7 +319,7 @@ def _count_neurons(spikes: Tensor, ctx: Context) -> Activity | None:
     updates = np.full(batch, steps * spikes[0, 0].numel(), np.int64)
     ctx.ledger.add(ctx.where, "", Action.neuron_update, updates)
     ctx.ledger.add(ctx.where, "", Action.membrane_access, 2 * updates)
-    counted = activity(spikes)
+    counted = spike_activity(spikes)
     ctx.ledger.add(ctx.where, "", Action.spike_hop, counted.some.sum(1, dtype=np.int64))
     return counted
 

@@ -52,6 +52,35 @@ def activity(x: Tensor) -> Activity:
     return counts
 
 
+def fired_reference(x: np.ndarray, fired: np.ndarray) -> None:
+    """fired (B, N) int32: in how many steps each neuron spiked."""
+    fired[:] = (x != 0).sum(0)
+
+
+@kernel(reference=fired_reference, parallel=True)
+def fired_kernel(x, fired):  # type: ignore[no-untyped-def]
+    steps, batch, size = x.shape
+    for b in prange(batch):
+        counts = np.zeros(size, np.int32)
+        for t in range(0, steps - 3, 4):
+            p, q, r, s = x[t, b], x[t + 1, b], x[t + 2, b], x[t + 3, b]
+            for i in range(size):
+                counts[i] += np.int32(p[i] != 0) + np.int32(q[i] != 0) + np.int32(r[i] != 0) + np.int32(s[i] != 0)
+        for t in range(steps - steps % 4, steps):
+            p = x[t, b]
+            for i in range(size):
+                counts[i] += np.int32(p[i] != 0)
+        fired[b] = counts
+
+
+def spike_activity(spikes: Tensor) -> Activity:
+    """`activity` of spikes (T, B, *shape), which are -1, 0 or 1: both counts are one."""
+    rows = as_rows(spikes)
+    fired = np.empty(rows.shape[1:], np.int32)
+    fired_kernel(rows, fired)
+    return Activity(fired, fired)
+
+
 def count_operations(x: Tensor, fanout: np.ndarray, ctx: Context) -> None:
     """Book additions for unit inputs (a spike adds its weights) and multiply-accumulates for graded ones."""
     if ctx.ledger is None:

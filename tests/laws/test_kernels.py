@@ -91,6 +91,12 @@ def test_counting_kernels_equal_their_references() -> None:
     counting.activity_kernel(x, *fast)
     counting.activity_reference(x, *slow)
     assert all(np.array_equal(a, b) for a, b in zip(fast, slow)) and fast[0].sum() < fast[1].sum()
+    for steps in (1, 4, 7):
+        fired = np.ones((3, 11), np.int32), np.ones((3, 11), np.int32)
+        x = rng.integers(-1, 2, (steps, 3, 11)).astype(np.float32)
+        counting.fired_kernel(x, fired[0])
+        counting.fired_reference(x, fired[1])
+        assert np.array_equal(*fired)
     dense, (ptr, idx, val) = drawn_lists(rng, 6, 17)
     again = [np.empty_like(idx), np.empty_like(val)]
     counting.index_reference(dense.astype(np.float32), ptr, *again)
