@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "crossbar": ("Tally",),
     "deployment": ("Chip", "deploy", "sample_chips"),
     "energy": ("EnergyReport", "estimate", "price"),
     "macro": ("Constant", "Macro"),

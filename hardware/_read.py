@@ -71,8 +71,9 @@ class Draw(NamedTuple):
     noisy: bool
 
 
-DRIVES, READS, CONDUCTANCE = 0, 1, 2
-"""Columns of the counts: rows driven, reads converted, nanosiemens driven (from CONDUCTANCE on, per column tile)."""
+DRIVES, READS, CLIPPED, CONDUCTANCE = 0, 1, 2, 3
+"""Columns of the counts: rows driven, reads converted, conversions above the largest code, and from CONDUCTANCE on
+nanosiemens driven in each column tile."""
 
 
 def read_reference(
@@ -111,11 +112,14 @@ def read_reference(
                             current += cells.g[row]
                             square += cells.g[row] * cells.g[row]
                         read = (tile * 2 + sign) * 32 + plane
-                        code = _converted_reference(current, square, tile, (sample, step, patch, read), cells, draw)
+                        code, above = _converted_reference(
+                            current, square, tile, (sample, step, patch, read), cells, draw
+                        )
                         weight = np.float32((-1.0 if sign else 1.0) * 2.0**plane)
                         out[r, patch] += weight * (code[0::2] - code[1::2])
                         counts[r, tile, DRIVES] += len(here)
                         counts[r, tile, READS] += 1
+                        counts[r, tile, CLIPPED] += above
                         counts[r, tile, CONDUCTANCE:] += cells.nanosiemens[here].sum(0)
                         if len(peaks):
                             peaks[r, tile] = max(peaks[r, tile], current.max())
@@ -123,8 +127,8 @@ def read_reference(
 
 def _converted_reference(
     current: np.ndarray, square: np.ndarray, tile: int, place: tuple[int, int, int, int], cells: Cells, draw: Draw
-) -> np.ndarray:
-    """Currents (columns,) with noise and conversion."""
+) -> tuple[np.ndarray, int]:
+    """Currents (columns,) with noise and conversion, and how many were above the largest code."""
     sample, step, patch, read = place
     noisy = current.copy()
     if draw.noisy:
@@ -138,11 +142,10 @@ def _converted_reference(
         n = normals.reshape(-1)[: len(current)].astype(np.float32)
         noisy = current + cells.sigma * np.sqrt(square) * n
     lsb = cells.lsb[tile]
-    return (
-        np.minimum(np.floor(np.maximum(noisy, np.float32(0)) / lsb + np.float32(0.5)), cells.top) * lsb
-        if lsb > 0
-        else noisy
-    )
+    if lsb == 0:
+        return noisy, 0
+    code = np.floor(np.maximum(noisy, np.float32(0)) / lsb + np.float32(0.5))
+    return np.minimum(code, cells.top) * lsb, int((code > cells.top).sum())
 
 
 @njit(nogil=True)
@@ -176,7 +179,6 @@ def _drive(events, r, pass_, layout, cells, current, square, driven, counts):  #
                     total[o] += g[o]
                     squares[o] += g[o] * g[o]
                 driven[tile, patch] += 1
-                counts[tile, DRIVES] += 1
                 for part in range(cells.nanosiemens.shape[1]):
                     counts[tile, CONDUCTANCE + part] += cells.nanosiemens[row, part]
     return found
@@ -200,17 +202,23 @@ def _disturb(total, squares, place, cells, draw):  # type: ignore[no-untyped-def
 
 @njit(nogil=True)
 def _convert(total, lsb, top):  # type: ignore[no-untyped-def]
-    """Column currents to the nearest code of a saturating converter, in place, as currents; lsb 0 leaves them."""
-    zero, half = np.float32(0), np.float32(0.5)
+    """Column currents to the nearest code of a saturating converter, in place, as currents; lsb 0 leaves them.
+
+    -> how many were above the largest code.
+    """
+    zero, half, above = np.float32(0), np.float32(0.5), 0
     if lsb > zero:
         for o in range(total.size):
-            total[o] = min(np.float32(math.floor(max(total[o], zero) / lsb + half)), top) * lsb
+            code = np.floor(max(total[o], zero) / lsb + half)
+            above += code > top
+            total[o] = min(code, top) * lsb
+    return above
 
 
 @kernel(reference=read_reference, parallel=True, depends=(philox_module,))
 def read_kernel(events, ids, layout, cells, draw, out, counts, peaks):  # type: ignore[no-untyped-def]
     """events (ptr, idx int32, val int32) of rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros;
-    counts (R, row tiles, 2 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
+    counts (R, row tiles, 3 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
     ptr, _, val = events
     row_tiles, columns, patches = cells.lsb.size, cells.g.shape[1], layout.high * layout.wide
     for r in prange(out.shape[0]):
@@ -232,15 +240,16 @@ def read_kernel(events, ids, layout, cells, draw, out, counts, peaks):  # type: 
                 tile, patch = at // patches, at % patches
                 if not driven[tile, patch]:
                     continue
-                driven[tile, patch] = 0
+                counts[r, tile, DRIVES] += driven[tile, patch]
                 counts[r, tile, READS] += 1
+                driven[tile, patch] = 0
                 total, squares, target = current[tile, patch], square[tile, patch], out[r, patch]
                 if peaks.shape[0]:
                     peaks[r, tile] = max(peaks[r, tile], total.max())
                 if draw.noisy:
                     read = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096)
                     _disturb(total, squares, (sample, step, np.uint64(patch), read), cells, draw)
-                _convert(total, cells.lsb[tile], cells.top)
+                counts[r, tile, CLIPPED] += _convert(total, cells.lsb[tile], cells.top)
                 for o in range(columns // 2):
                     target[o] += weight * (total[2 * o] - total[2 * o + 1])
                 total[:] = 0

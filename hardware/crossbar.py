@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,18 +12,22 @@ from spikesim.core.ledger import Action
 from spikesim.core.operator import Context
 from spikesim.core.philox import split
 from spikesim.core.seeds import Seeds
-from spikesim.errors import ParameterError, must
+from spikesim.errors import ParameterError, ShapeError, must
 from spikesim.layers.counting import event_lists
 
-from ._read import CONDUCTANCE, DRIVES, READS, Cells, Draw, Layout, read_kernel
+from ._read import CLIPPED, CONDUCTANCE, DRIVES, READS, Cells, Draw, Layout, read_kernel
 from .macro import Macro
+
+MOST = 2**24
+"""Largest input: the last whole number up to which float32 knows every one."""
 
 
 @dataclass(frozen=True)
 class Drive:
     """How inputs reach 1-bit row drivers, decided at deployment.
 
-    levels   largest input size: 1 is one read; n needs ceil(log2(n + 1)) bit planes; 0: as many planes as a call needs
+    levels   largest input met on the calibration inputs, 1 where drives are binary, 0 where they are counts; whole
+             numbers take the bit planes that a call needs. 255 for analog inputs, which saturate there
     signed   negative inputs are driven in a second, subtracted pass
     step     0: inputs are whole numbers; otherwise the input's least significant bit (analog inputs, bit-serial)
     """
@@ -41,37 +45,63 @@ class Drive:
     def whole(self, x: np.ndarray, node: str) -> np.ndarray:
         """The inputs as int32 numbers of `step`; ParameterError where a driver could not apply them."""
         sized = np.rint(x / self.step) if self.step else x
-        if not self.step and not np.array_equal(sized, np.rint(sized)):
-            wrong = float(sized[sized != np.rint(sized)].flat[0])
+        drive = f"for its {self.name} drive"
+        fits = np.isfinite(sized) if self.step else (sized == np.rint(sized)) & (np.abs(sized) <= MOST)
+        if not fits.all():
+            rule = "finite" if self.step else f"whole numbers up to {MOST}"
             raise ParameterError(
-                must(f"{node}.x", f"whole numbers for its {self.name} drive", wrong, "deploy with such inputs")
+                must(f"{node}.x", f"{rule} {drive}", f"{x[~fits].flat[0]:g}", "deploy with such inputs")
             )
-        largest, smallest = (float(sized.max()), float(sized.min())) if sized.size else (0.0, 0.0)
-        if smallest < 0 and not self.signed:
-            raise ParameterError(
-                must(f"{node}.x", f"at least 0 for its {self.name} drive", smallest, "recalibrate the chip")
-            )
-        if self.levels and not self.step and max(largest, -smallest) > self.levels:
-            raise ParameterError(
-                must(f"{node}.x", f"at most {self.levels} for its {self.name} drive", largest, "recalibrate")
-            )
+        if not self.signed and sized.size and sized.min() < 0:
+            raise ParameterError(must(f"{node}.x", f"at least 0 {drive}", f"{x.min():g}", "deploy with such inputs"))
         return np.clip(sized, -self.levels, self.levels).astype(np.int32) if self.step else sized.astype(np.int32)
 
 
 @dataclass(frozen=True)
 class Patches:
-    """How a layer's input is cut into patches: kernel, stride and padding, and how many patches there are."""
+    """How a layer's input is cut into patches: kernel, stride, padding; `spatial` for maps (C, H, W), else (n_in,)."""
 
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    spatial: bool = False
 
-    def layout(self, in_shape: tuple[int, ...], array_rows: int) -> Layout:
-        """The geometry for inputs (C, H, W), or (n_in,) as n_in channels of one pixel."""
-        height, width = in_shape[1:] if len(in_shape) == 3 else (1, 1)
+    def layout(self, node: str, in_shape: tuple[int, ...], rows: int, array_rows: int) -> Layout:
+        """The geometry for inputs (C, H, W), or (n_in,) as n_in channels of one pixel, on `rows` layer rows.
+
+        Raises ShapeError where inputs do not have those rows or are smaller than the kernel.
+        """
         (ky, kx), (sy, sx), (py, px) = self.kernel, self.stride, self.padding
+        channels = rows // (ky * kx)
+        height, width = in_shape[1:] if len(in_shape) == 3 else (1, 1)
         high, wide = (height + 2 * py - ky) // sy + 1, (width + 2 * px - kx) // sx + 1
+        fits = len(in_shape) == (3 if self.spatial else 1) and in_shape[0] == channels and min(high, wide) > 0
+        if not fits:
+            rule = f"(T, B, {channels}, H, W), at least as large as its kernel" if self.spatial else f"(T, B, {rows})"
+            raise ShapeError(must(f"{node}.x", rule, f"(T, B, {', '.join(map(str, in_shape))})"))
         return Layout(height, width, ky, kx, sy, sx, py, px, high, wide, array_rows)
+
+
+@dataclass
+class Tally:
+    """What converters met in the runs it was given to: by node, summed over samples (padding left out).
+
+    largest     (row tiles,) siemens, largest column current      clipped, converted   conversions
+    """
+
+    largest: dict[str, np.ndarray] = field(default_factory=dict)
+    clipped: dict[str, int] = field(default_factory=dict)
+    converted: dict[str, int] = field(default_factory=dict)
+
+    def add(self, node: str, largest: np.ndarray, clipped: int, converted: int) -> None:
+        """Take in one call of a node."""
+        self.largest[node] = np.maximum(self.largest.get(node, np.float32(0)), largest)
+        self.clipped[node] = self.clipped.get(node, 0) + clipped
+        self.converted[node] = self.converted.get(node, 0) + converted
+
+    def clipped_share(self) -> dict[str, float]:
+        """Node -> share of its conversions that were above the largest code."""
+        return {node: clipped / max(self.converted[node], 1) for node, clipped in self.clipped.items()}
 
 
 @dataclass(frozen=True)
@@ -82,6 +112,7 @@ class Crossbar:
     scale    weight per siemens;   bias (n_out,) added digitally at every step
     lsb      (row tiles,) siemens per ADC code; 0 where currents are not converted (ideal, or not calibrated yet)
     seeds    of this layer's read noise; None: reads do not fluctuate
+    tally    is told of every call, where given
     """
 
     macro: Macro
@@ -92,6 +123,7 @@ class Crossbar:
     bias: np.ndarray
     lsb: np.ndarray
     seeds: Seeds | None
+    tally: Tally | None = None
 
     @property
     def outputs(self) -> int:
@@ -109,14 +141,22 @@ class Crossbar:
         """Programmed cells over the cells of all arrays used."""
         return self.g.size / (self.tiles[0] * self.tiles[1] * self.macro.rows * self.macro.columns)
 
+    @property
+    def scatters(self) -> bool:
+        """Whether `apply_events` takes this layer's index lists: linear layers' alone."""
+        return not self.patches.spatial
+
     def row_fanout(self) -> np.ndarray:
         """n_out for every row of the unrolled layer."""
         return np.full(self.g.shape[0], self.outputs, np.int64)
 
     def apply(self, x: Tensor, ctx: Context) -> Tensor:
         """Weights times x with noise and conversion, and the bias; counts what was driven and converted."""
-        y, counts, _ = self.read(x, ctx)
+        y, counts, largest = self._read(x, ctx)
         self._book(counts, x.shape[1], ctx)
+        if self.tally is not None:
+            met = counts.reshape(x.shape[0], -1, *counts.shape[1:])[:, ctx.sample_ids >= 0].sum((0, 1, 2))
+            self.tally.add(ctx.where, largest, int(met[CLIPPED]), int(met[READS]) * self.g.shape[1])
         if ctx.ledger is not None and self.bias.any():
             ctx.ledger.add(ctx.where, "", Action.digital_add, np.full(x.shape[1], y[:, 0].numel(), np.int64))
         return y
@@ -129,15 +169,15 @@ class Crossbar:
         dense[rows, idx] = 1 if val is None else val
         return self.apply(torch.from_numpy(dense).unflatten(0, (-1, batch)), ctx).flatten(0, 1)
 
-    def read(self, x: Tensor, ctx: Context, peaks: bool = False) -> tuple[Tensor, np.ndarray, np.ndarray]:
-        """-> y, counts (T B, row tiles, 2 + column tiles), and where `peaks` the largest current met of each row tile."""
+    def _read(self, x: Tensor, ctx: Context) -> tuple[Tensor, np.ndarray, np.ndarray]:
+        """-> y, counts (T B, row tiles, 3 + column tiles), and for a tally the largest current of each row tile."""
         steps, batch = x.shape[:2]
-        layout = self.patches.layout(tuple(x.shape[2:]), self.macro.rows)
+        layout = self.patches.layout(ctx.where, tuple(x.shape[2:]), len(self.g), self.macro.rows)
         rows = self.drive.whole(x.detach().reshape(steps * batch, -1).numpy(), ctx.where)
         ptr, idx, val = event_lists(rows.astype(np.float32))
         out = np.zeros((len(rows), layout.high * layout.wide, self.outputs), np.float32)
         counts = np.zeros((len(rows), self.tiles[0], CONDUCTANCE + self.tiles[1]), np.int64)
-        most = np.zeros((len(rows) if peaks else 0, self.tiles[0]), np.float32)
+        most = np.zeros((0 if self.tally is None else len(rows), self.tiles[0]), np.float32)
         low, high = split(0 if self.seeds is None else self.seeds.key)
         noise = np.float32(self.macro.device.read_noise)
         draw = Draw(low, high, ctx.step0, bool(self.seeds is not None and noise > 0))
@@ -148,7 +188,7 @@ class Crossbar:
         out *= np.float32(self.scale * (self.drive.step or 1.0))
         out += self.bias
         shaped = out.transpose(0, 2, 1).reshape(steps, batch, self.outputs, layout.high, layout.wide)
-        y = torch.from_numpy(np.ascontiguousarray(shaped if x.ndim == 5 else shaped[..., 0, 0]))
+        y = torch.from_numpy(np.ascontiguousarray(shaped if self.patches.spatial else shaped[..., 0, 0]))
         return y, counts, most.max(0, initial=0.0)
 
     def _nanosiemens(self) -> np.ndarray:
@@ -198,9 +238,9 @@ class Programmed(nn.Module):
         """The crossbar, with this node's bias."""
         return replace(self._crossbar, bias=self.bias.numpy())
 
-    def calibrated(self, lsb: np.ndarray) -> Programmed:
-        """The same node with converter ranges set."""
-        return Programmed(replace(self.operator, lsb=lsb))
+    def with_crossbar(self, **changes: object) -> Programmed:
+        """The same node with fields of its crossbar changed."""
+        return Programmed(replace(self.operator, **changes))  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         rows, columns = self._crossbar.g.shape

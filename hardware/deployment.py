@@ -11,19 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikesim.core.operator import Context
 from spikesim.core.params import number
 from spikesim.core.seeds import Seeds
 from spikesim.errors import GraphError, ParameterError, must, nearest
+from spikesim.layers import CumulativeMaxPool2d
 from spikesim.network import INPUT, Network
+from spikesim.neurons import Neuron, SignedIF
 
-from .crossbar import Crossbar, Drive, Patches, Programmed
+from .crossbar import Crossbar, Drive, Patches, Programmed, Tally
 from .macro import Macro
 from .mappings.differential import DifferentialPair
 
 PLACES = ("crossbar", "digital")
 ANALOG_LEVELS = 255
 """Levels of an analog input: 8 bits, bit-serial."""
+CLIPPED_SHARE = 0.01
+"""Share of saturated conversions above which a chip warns."""
 CALIBRATION_STEPS = 16
 """Steps over which stored calibration inputs are spread when the network is not bound to a number of steps."""
 
@@ -70,6 +73,21 @@ class Chip:
         g = self.crossbars[node].g
         return g[:, 0::2].copy(), g[:, 1::2].copy()
 
+    def watched(self, tally: Tally, *, quiet: bool = False) -> Chip:
+        """The same chip telling `tally` of every conversion; `quiet`: without read noise."""
+        changes = {"tally": tally, "seeds": None} if quiet else {"tally": tally}
+        nodes = {n: m.with_crossbar(**changes) for n, m in self.network.nodes.items() if isinstance(m, Programmed)}
+        return replace(self, network=self.network.replaced(nodes))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One dict per programmed node: drive, rows and columns of cells, arrays (row, column tiles), utilisation."""
+        for name, crossbar in self.crossbars.items():
+            rows, columns = crossbar.g.shape
+            yield {
+                "node": name, "drive": crossbar.drive.name, "rows": rows, "columns": columns,
+                "arrays": crossbar.tiles, "utilisation": crossbar.utilisation,
+            }  # fmt: skip
+
 
 def deploy(
     network: Network, macro: Macro, *, seeds: Seeds, place: Mapping[str, str] | None = None,
@@ -81,22 +99,24 @@ def deploy(
     place        {node: "digital"} leaves a linear node outside the arrays
     calibration  inputs (T, B, *shape) that classify drives and set converter ranges; None takes those that conversion
                  kept, spread over time; without any, ranges cover every row at once, and the chip says so
-    Raises GraphError for a node that is not there, ParameterError for weights that are not finite.
+    Raises GraphError for a node that is not there or cannot be mapped, ParameterError for weights or calibration
+    inputs that are not finite.
     """
+    for name, value, kind in (("macro", macro, Macro), ("seeds", seeds, Seeds)):
+        if not isinstance(value, kind):
+            remedy = 'hardware.load_macro("taox40-projected")' if name == "macro" else "spikesim.Seeds(7)"
+            raise ParameterError(must(f"deploy.{name}", f"a {kind.__name__}", repr(value), remedy))
     chosen = _placed(network, place or {})
     if not chosen:
         raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
     x = _calibration_input(network, calibration, seeds)
-    programmed: dict[str, nn.Module] = {}
-    drives, warnings = _drives(network, chosen, x), []
-    for name in chosen:
-        programmed[name] = Programmed(_program(name, network.node(name), macro, drives[name], seeds.child(name)))
+    drives = _drives(network, chosen, x)
+    programmed = {n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n))) for n in chosen}
     chip = Chip(network.replaced(programmed), network, macro)
-    if x is None:
-        warnings.append("no calibration inputs: converter ranges cover all rows at once, which wastes most codes")
     ranges = _ranges(chip, x)
-    nodes = {name: programmed[name].calibrated(macro.adc.lsb(ranges[name])) for name in chosen}  # type: ignore[operator]
-    return replace(chip, network=network.replaced(nodes), warnings=tuple(warnings))
+    nodes = {name: node.with_crossbar(lsb=macro.adc.lsb(ranges[name])) for name, node in programmed.items()}
+    chip = replace(chip, network=network.replaced(nodes))
+    return replace(chip, warnings=_warnings(chip, x))
 
 
 def sample_chips(network: Network, macro: Macro, n: int, *, seeds: Seeds, **options: Any) -> Iterator[Chip]:
@@ -117,19 +137,26 @@ def _placed(network: Network, place: Mapping[str, str]) -> list[str]:
     chosen = [name for name in linear if place.get(name, "crossbar") == "crossbar"]
     for name in chosen:
         module: Any = network.node(name)
-        if isinstance(module, nn.Conv2d) and (
-            module.groups != 1 or module.dilation != (1, 1) or module.padding_mode != "zeros"
-        ):
-            got = f"groups {module.groups}, dilation {module.dilation}, padding {module.padding_mode}"
-            rule = "an ungrouped, undilated, zero-padded convolution"
+        if isinstance(module, nn.Conv2d) and not _is_plain(module):
+            got = f"groups {module.groups}, dilation {module.dilation}, {module.padding_mode} padding {module.padding}"
+            rule = "an ungrouped, undilated, evenly zero-padded convolution"
             raise GraphError(must(f"network.{name}", rule, got, f'deploy with place={{"{name}": "digital"}}'))
     return chosen
+
+
+def _is_plain(module: nn.Conv2d) -> bool:
+    """Whether the row drivers can unroll a convolution; "same" pads evenly for odd kernels only."""
+    even = module.padding == "same" and any(k % 2 == 0 for k in module.kernel_size)
+    return module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros" and not even
 
 
 def _calibration_input(network: Network, given: Tensor | None, seeds: Seeds) -> Tensor | None:
     """(T, B, *shape): the given inputs, or the kept ones over time: whole counts split over the steps, others repeated."""
     if given is not None:
-        return torch.as_tensor(given).float()
+        x = torch.as_tensor(given).float()
+        if not torch.isfinite(x).all():
+            raise ParameterError(must("deploy.calibration", "finite", float(x[~torch.isfinite(x)][0])))
+        return x
     kept = network.calibration
     if kept is None:
         return None
@@ -156,11 +183,29 @@ def _drives(network: Network, chosen: list[str], x: Tensor | None) -> dict[str, 
     with torch.inference_mode():
         _, _, recorded = _bound(network, len(x))(x, record=wanted)
     seen = {INPUT: x, **recorded}
-    return {name: _drive(sum(seen[s] for s in sources[name])) for name in chosen}  # type: ignore[arg-type]
+    return {
+        name: _drive(sum(seen[s] for s in sources[name]), _may_be_signed(network, name))  # type: ignore[arg-type]
+        for name in chosen
+    }
 
 
-def _drive(x: Tensor) -> Drive:
-    signed, largest = bool((x < 0).any()), float(x.abs().max())
+def _may_be_signed(network: Network, name: str) -> bool:
+    """Whether what reaches a node comes from neurons or pools that say -1, if only rarely."""
+    waiting, seen = [name], set[str]()
+    while waiting:
+        at = waiting.pop()
+        for source in {e.source for e in network.edges if e.target == at} - seen - {INPUT}:
+            module = network.node(source)
+            if isinstance(module, (SignedIF, CumulativeMaxPool2d)):
+                return True
+            seen.add(source)
+            if not isinstance(module, Neuron):
+                waiting.append(source)
+    return False
+
+
+def _drive(x: Tensor, signed: bool) -> Drive:
+    signed, largest = signed or bool((x < 0).any()), float(x.abs().max())
     if not torch.equal(x, x.round()):
         return Drive(ANALOG_LEVELS, signed, max(largest, math.ulp(1.0)) / ANALOG_LEVELS)
     return Drive(1 if largest <= 1 else 0, signed)
@@ -176,17 +221,16 @@ def _program(name: str, module: Any, macro: Macro, drive: Drive, seeds: Seeds) -
     cells = np.empty((rows.shape[0], 2 * rows.shape[1]), np.float32)
     for column, target in ((0, positive), (1, negative)):
         cells[:, column::2] = macro.device.program(target, generator)
-    patches = Patches((1, 1), (1, 1), (0, 0))
+    patches = Patches()
     if isinstance(module, nn.Conv2d):
-        padding = _padding(module)
-        patches = Patches(module.kernel_size, module.stride, padding)  # type: ignore[arg-type]
+        patches = Patches(module.kernel_size, module.stride, _padding(module), True)  # type: ignore[arg-type]
     bias = np.zeros(len(weight), np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
     lsb = np.zeros(-(-rows.shape[0] // macro.rows), np.float32)
     return Crossbar(macro, patches, drive, cells, scale, bias, lsb, seeds.child("read"))
 
 
 def _padding(module: nn.Conv2d) -> tuple[int, int]:
-    """Padding in pixels; "same" is taken where it is the same on all sides."""
+    """Padding in pixels per axis."""
     if not isinstance(module.padding, str):
         return module.padding  # type: ignore[return-value]
     ky, kx = module.kernel_size
@@ -198,32 +242,38 @@ def _ranges(chip: Chip, x: Tensor | None) -> dict[str, np.ndarray]:
     crossbars = chip.crossbars
     if x is None:
         return {name: _all_rows(crossbar) for name, crossbar in crossbars.items()}
-    largest: dict[str, np.ndarray] = {}
-    bound = replace(chip, network=_bound(chip.network, len(x)))
-    quiet = {name: _Watched(name, replace(c, seeds=None), largest) for name, c in bound.crossbars.items()}
+    tally = Tally()
+    _shown(chip, x, tally)
+    return {name: np.where(top > 0, top, _all_rows(crossbars[name])) for name, top in tally.largest.items()}
+
+
+def _shown(chip: Chip, x: Tensor, tally: Tally) -> None:
+    """Run the calibration inputs through the chip without read noise."""
     with torch.inference_mode():
-        bound.network.replaced(quiet)(x)
-    return {name: np.where(top > 0, top, _all_rows(crossbars[name])) for name, top in largest.items()}
+        replace(chip, network=_bound(chip.network, len(x))).watched(tally, quiet=True)(x)
+
+
+def _warnings(chip: Chip, x: Tensor | None) -> tuple[str, ...]:
+    """What may not work on this chip: no calibration; converters that saturate on the calibration inputs."""
+    if x is None:
+        return ("no calibration inputs: converter ranges cover all rows at once, which wastes most codes",)
+    if chip.macro.adc.headroom >= 1:  # nothing is above the largest current met
+        return ()
+    tally = Tally()
+    _shown(chip, x, tally)
+    return clipping_warnings(tally)
+
+
+def clipping_warnings(tally: Tally) -> tuple[str, ...]:
+    """A sentence for every node of which more than 1 % of the conversions saturate."""
+    return tuple(
+        f"{node}: {100 * share:.2g} % of its conversions saturate; raise adc.headroom or deploy with such inputs"
+        for node, share in tally.clipped_share().items()
+        if share > CLIPPED_SHARE
+    )
 
 
 def _all_rows(crossbar: Crossbar) -> np.ndarray:
     """The current with every row of an array driven: the most there can be."""
     starts = range(0, len(crossbar.g), crossbar.macro.rows)
     return np.array([crossbar.g[s : s + crossbar.macro.rows].sum(0).max() for s in starts], np.float32)
-
-
-class _Watched(nn.Module):
-    """A crossbar that keeps the largest current it meets, for calibration."""
-
-    def __init__(self, name: str, crossbar: Crossbar, largest: dict[str, np.ndarray]) -> None:
-        super().__init__()
-        self.name, self.crossbar, self.largest = name, crossbar, largest
-
-    def initial_state(self, shape: tuple[int, ...], like: Tensor) -> None:
-        """None: nothing is carried from step to step."""
-
-    def forward(self, x: Tensor, state: None = None) -> tuple[Tensor, None]:
-        ids = np.arange(x.shape[1])
-        y, _, most = self.crossbar.read(x, Context(self.name, 0, ids), peaks=True)
-        self.largest[self.name] = np.maximum(self.largest.get(self.name, 0), most)
-        return y, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,13 +17,14 @@ import torch
 from spikesim.core.ledger import Action, Key, Ledger
 from spikesim.core.params import number
 from spikesim.datasets.base import ArrayDataset, EventDataset
+from spikesim.errors import DatasetError, SpikesimError, must
 from spikesim.evaluation import evaluate
 from spikesim.network import Network
 from spikesim.units import si
 
-from .crossbar import Crossbar
-from .deployment import Chip
-from .macro import Macro
+from .crossbar import Tally
+from .deployment import Chip, clipping_warnings
+from .macro import Constant, Macro
 
 MAC_J, ADD_J = 4.6e-12, 0.9e-12
 """32-bit floating-point multiply-accumulate and addition at 45 nm: M. Horowitz, ISSCC 2014."""
@@ -60,10 +61,12 @@ class EnergyReport:
     """Joules of one inference, where they go, and what they are compared with. Made by `estimate` and `price`.
 
     energy_J    total, by_component, by_layer: means per inference;   low, high: over the assumed conductance scale;
-                standard_error: of the total over samples, an upper bound (as if all counts rose together)
+                standard_error: of the total over samples, an upper bound (as if all counts rose together);
+                ci95: [low, high] of the mean over samples, from it
     latency_s   per inference: layers one after the other, arrays of a layer at once, patches one after the other
     baselines   joules of the same inference by operation counts alone
     accuracy, ideal_accuracy   of the chip and of the network it came from, on the same samples (None from `price`)
+    clipped     node -> share of its conversions that saturated (empty from `price`)
     """
 
     macro: Macro
@@ -75,20 +78,37 @@ class EnergyReport:
     accuracy: float | None = None
     ideal_accuracy: float | None = None
     warnings: tuple[str, ...] = ()
+    clipped: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def assumed(self) -> tuple[Constant, ...]:
+        """The macro's constants that no measurement or paper backs."""
+        return self.macro.assumed
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """What no joule stands for."""
+        return EXCLUDED
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One dict per (node, tile, action): mean count and its error, price and mean joules."""
+        """One dict per (node, tile, action): mean count and its error, price and its source, mean joules."""
+        constants = {c.key: c for c in self.macro.constants}
         for row in self.ledger.rows():
             joules = price_of(Action(row["action"]), self.macro)
-            yield {**row, "price_J": joules, "joules": row["mean"] * joules}
+            constant = constants.get(f"price.{row['action']}")
+            source, status = (constant.source, constant.status) if constant else ("", "")
+            if row["action"] == Action.conductance_read:
+                source, status = "V^2 t G, from array.v_read, array.t_read and the programmed cells", "assumed"
+            yield {**row, "price_J": joules, "joules": row["mean"] * joules, "source": source, "status": status}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for files."""
-        assumed = [{"key": c.key, "value": c.text, "source": c.source} for c in self.macro.assumed]
+        assumed = [{"key": c.key, "value": c.text, "source": c.source} for c in self.assumed]
         return {
             "macro": self.macro.name, "energy_J": self.energy_J, "latency_s": self.latency_s,
             "baselines": self.baselines, "accuracy": self.accuracy, "ideal_accuracy": self.ideal_accuracy,
-            "samples": self.samples, "assumed": assumed, "excluded": list(EXCLUDED), "warnings": list(self.warnings),
+            "samples": self.samples, "assumed": assumed, "excluded": list(self.excluded), "warnings": list(self.warnings),
+            "note": self.macro.note, "clipped": dict(self.clipped),
             "sources": {c.key: c.source for c in self.macro.constants},
         }  # fmt: skip
 
@@ -97,7 +117,8 @@ class EnergyReport:
         lines = [
             f"{self.macro.name}: {si(energy['total'], 'J')} per inference "
             f"({si(energy['low'], 'J')} to {si(energy['high'], 'J')} over the assumed conductance scale), "
-            f"{si(self.latency_s, 's')}, {self.samples} samples"
+            f"{si(self.latency_s, 's')}, {self.samples} samples",
+            f"  95 % interval of the mean over samples: {' to '.join(si(v, 'J') for v in energy['ci95'])}",
         ]
         if self.accuracy is not None and self.ideal_accuracy is not None:
             lines.append(f"accuracy {100 * self.accuracy:.2f} %, ideal network {100 * self.ideal_accuracy:.2f} %")
@@ -108,8 +129,9 @@ class EnergyReport:
                 f"  {k:<18} {si(v, 'J'):>10}   {100 * v / max(energy['total'], 1e-300):4.1f} %" for k, v in ordered
             ]
         lines += [f"  baseline {name}: {si(value, 'J')}" for name, value in self.baselines.items()]
-        lines.append(f"  assumed: {', '.join(c.key for c in self.macro.assumed) or 'nothing'}")
-        lines.append(f"  left out: {'; '.join(EXCLUDED)}")
+        lines.append(f"  assumed: {', '.join(c.key for c in self.assumed) or 'nothing'}")
+        lines.append(f"  left out: {'; '.join(self.excluded)}")
+        lines += [f"  note: {self.macro.note}"] if self.macro.note else []
         return "\n".join([*lines, *(f"  warning: {w}" for w in self.warnings)])
 
 
@@ -122,6 +144,7 @@ def price(ledger: Ledger, macro: Macro, **known: Any) -> EnergyReport:
     error = math.fsum(ledger.standard_error(k) * price_of(k.action, macro) for k in ledger.total)
     energy = {
         "total": total, "low": low, "high": high, "standard_error": error,
+        "ci95": [total - 1.96 * error, total + 1.96 * error],
         "by_component": _summed(by_key, lambda k: COMPONENTS[k.action]), "by_layer": _summed(by_key, lambda k: k.node),
     }  # fmt: skip
     fields = {"baselines": {}, **known}
@@ -154,28 +177,41 @@ def estimate(
 ) -> EnergyReport:
     """Run labelled data through a chip and price what was counted.
 
-    data    recordings (rasters of `steps` bins), labelled arrays (shown at every step), or a DataLoader of (x, y)
+    data    recordings (rasters of `steps` bins), labelled arrays (shown at every step), (x, y) arrays, or a DataLoader
+            or other iterable of (x, y) batches
     steps   time steps; None takes those the chip is bound to
     beside  also run the network the chip came from on the same data: its accuracy and operation counts
+    Raises DatasetError for other data, ParameterError for steps that are not given.
     """
     bound = chip.conversion.steps if chip.conversion is not None else None
     count: Any = bound if steps is None else steps
     number("estimate.steps", count, at_least=1, integer=True, remedy="the number of time steps to simulate")
     data = data if isinstance(data, (EventDataset, ArrayDataset)) else _gathered(data)
+    if not len(data):
+        raise DatasetError(must("estimate.data", "at least one labelled sample", "none"))
     chip = chip.bound(count) if isinstance(data, EventDataset) else chip
-    counted, known = Ledger(), dict[str, Any]()
-    found = evaluate(chip, data, steps=count, ledger=counted)
+    counted, tally, known = Ledger(), Tally(), dict[str, Any]()
+    found = evaluate(chip.watched(tally), data, steps=count, ledger=counted)
     if beside:
         ideal = Ledger()
         known["ideal_accuracy"] = evaluate(chip.source, data, steps=count, ledger=ideal).accuracy
         known["baselines"] = operation_baselines(chip.source, ideal, data)
-    return price(counted, chip.macro, accuracy=found.accuracy, warnings=chip.warnings, **known)
+    warnings = dict.fromkeys((*chip.warnings, *clipping_warnings(tally)))
+    known |= {"accuracy": found.accuracy, "warnings": tuple(warnings), "clipped": tally.clipped_share()}
+    return price(counted, chip.macro, **known)
 
 
-def _gathered(loader: Any) -> ArrayDataset:
-    """A DataLoader's batches as one labelled array."""
-    pairs = [(torch.as_tensor(x).float(), torch.as_tensor(y)) for x, y in loader]
-    return ArrayDataset(torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs]).numpy())
+def _gathered(data: Any) -> ArrayDataset:
+    """(x, y) arrays, or a loader's batches of them, as one labelled array."""
+    whole = isinstance(data, (tuple, list)) and len(data) == 2 and all(hasattr(part, "shape") for part in data)
+    try:
+        pairs = [(torch.as_tensor(x).float(), torch.as_tensor(y)) for x, y in ([data] if whole else data)]
+        return ArrayDataset(torch.cat([x for x, _ in pairs]), torch.cat([y for _, y in pairs]).numpy())
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, SpikesimError):
+            raise
+        got = f"{type(data).__name__} ({error})"
+        raise DatasetError(must("estimate.data", "a data set, (x, y) arrays, or batches of them", got)) from None
 
 
 def operation_baselines(network: Network, ledger: Ledger, data: EventDataset | ArrayDataset) -> dict[str, float]:
@@ -186,9 +222,3 @@ def operation_baselines(network: Network, ledger: Ledger, data: EventDataset | A
     macs = sum(network.synapses(data.frames()[:1]).values())
     adds, graded = (ledger.count(a) / max(ledger.samples, 1) for a in (Action.digital_add, Action.digital_mac))
     return {"ann_operations_4.6pJ": macs * MAC_J, "snn_operations_0.9pJ": adds * ADD_J + graded * MAC_J}
-
-
-def utilisation(chip: Chip) -> dict[str, float]:
-    """Node -> programmed cells over the cells of the arrays it occupies."""
-    crossbars: Mapping[str, Crossbar] = chip.crossbars
-    return {name: crossbar.utilisation for name, crossbar in crossbars.items()}

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from spikesim.core.ledger import Action
-from spikesim.core.params import check
+from spikesim.core.params import check, number
+from spikesim.errors import ParameterError, must
 
-from .converters.uniform import UniformADC
+from .converters.base import Converter
 from .devices.base import Device
 
 
@@ -32,6 +33,8 @@ class Macro:
     columns_per_converter  columns that share a converter and are converted one after the other
     prices                 joules per action; the array itself is V^2 t G
     g_max_range            the window's top (S) at both ends of what is assumed about the conductance scale
+    note                   what a reader of any result must know; printed with every estimate
+    Raises ParameterError.
     """
 
     name: str
@@ -42,12 +45,13 @@ class Macro:
     v_read: float
     t_read: float
     device: Device
-    adc: UniformADC
+    adc: Converter
     t_convert: float
     columns_per_converter: int
     prices: Mapping[Action, float]
     g_max_range: tuple[float, float]
     constants: tuple[Constant, ...]
+    note: str = ""
 
     def __post_init__(self) -> None:
         check(self, "rows", at_least=1, at_most=2**16, integer=True)
@@ -56,6 +60,13 @@ class Macro:
         check(self, "t_read", above=0, unit="s")
         check(self, "t_convert", at_least=0, unit="s")
         check(self, "columns_per_converter", at_least=1, integer=True)
+        if self.columns % 2:
+            raise ParameterError(must("Macro.columns", "even, since weights are pairs of columns", self.columns))
+        for action, joules in self.prices.items():
+            number(f"Macro.prices.{action}", joules, at_least=0, unit="J")
+        low, high = self.g_max_range
+        if not 0 < low <= high:
+            raise ParameterError(must("Macro.g_max_range", "two rising conductances above 0 S", self.g_max_range))
 
     @property
     def assumed(self) -> tuple[Constant, ...]:

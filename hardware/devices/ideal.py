@@ -22,6 +22,7 @@ class Cell(Device):
 
     def __post_init__(self) -> None:
         check(self, "g_min", at_least=0, unit="S")
+        check(self, "g_max", above=0, unit="S")
         check(self, "read_noise", at_least=0)
         if not self.g_max > self.g_min:
             raise ParameterError(must("ideal.g_max", f"above g_min = {self.g_min:g} S", self.g_max))

@@ -44,6 +44,7 @@ class Cell(Device):
 
     def __post_init__(self) -> None:
         check(self, "g_min", at_least=0, unit="S")
+        check(self, "g_max", above=0, unit="S")
         for name in ("programming_error", "read_noise", "formed_cv"):
             check(self, name, at_least=0, at_most=1)
         check(self, "forming_mean", above=0, unit="V")

@@ -23,6 +23,7 @@ class DifferentialPair:
 
     def __post_init__(self) -> None:
         check(self, "g_min", at_least=0, unit="S")
+        check(self, "g_max", above=0, unit="S")
         if not self.g_max > self.g_min:
             raise ParameterError(must("DifferentialPair.g_max", f"above g_min = {self.g_min:g} S", self.g_max))
 

@@ -14,24 +14,47 @@ import spikesim as ss
 from spikesim import hardware
 from spikesim.core.ledger import Action
 from spikesim.datasets import ArrayDataset
+from spikesim.errors import PresetError
 from spikesim.hardware.presets import FOLDER
+
+DROP = "a line left out"
 
 
 def edited(tmp_path: Path, old: str, new: str) -> Path:
     text = (FOLDER / "taox40-projected.toml").read_text()
     assert old in text
     path = tmp_path / "mine.toml"
-    path.write_text(text.replace(old, new))
+    lines = [line for line in text.splitlines() if not (new == DROP and line.startswith(old))]
+    path.write_text("\n".join(lines if new == DROP else [text.replace(old, new)]))
     return path
 
 
 EDITS = {
     "array.cols must|must be a known key, got array.cols; did you mean array.columns": ("columns =", "cols ="),
     "must be given in V, got 0.2 A": ('value = "0.2 V"', 'value = "0.2 A"'),
-    "UniformADC.bits must be a whole number at least 0 and at most 16, got 40": (
-        "bits = { value = 8",
-        "bits = { value = 40",
+    "ADC.bits must be a whole number at least 1 and at most 16, got 40": ("bits = { value = 8", "bits = { value = 40"),
+    "ADC.bits must be a whole number at least 1 and at most 16, got 0": ("bits = { value = 8", "bits = { value = 0"),
+    "adc.kind must be one of the converters, got unifrom; did you mean uniform": ('"uniform"', '"unifrom"'),
+    "adc.bits must be a constant of adc.kind none": ('kind = "uniform"', 'kind = "none"'),
+    "device.read_noise must be given, got nothing": ("read_noise = {", DROP),
+    "Cell.g_min must be a number at least 0 S, got -1e-07": ('"0.1 uS"', '"-0.1 uS"'),
+    "array.v_read must be a number with its unit, V, got 0.2": ('"0.2 V"', "0.2"),
+    "array.t_read must be a number with its unit, s, got 100": ('"100 ns"', '"100"'),
+    "Macro.t_read must be a number above 0 s, got 0": ('"100 ns"', '"0 s"'),
+    "Macro.columns must be even": ("columns = { value = 512", "columns = { value = 511"),
+    "Macro.prices.column_convert must be a number at least 0 J": ('"2.607 pJ"', '"-2.607 pJ"'),
+    "array.rows must be a whole number, got inf": ("rows = { value = 512", "rows = { value = inf"),
+    "price.colum_convert; did you mean price.column_convert": ("column_convert =", "colum_convert ="),
+    "key must be a known text or a table, .* got nmae; did you mean name": ("name =", "nmae ="),
+    "column_convert.source must be a paper, a table or a reason, got nothing": (
+        '"bound fitted to an ADC survey, 8 bits, 10 MS/s, 40 nm"',
+        '" "',
     ),
+    "description must be text, got 3": (
+        'description = "40 nm TaOx 1T1R arrays with an 8-bit SAR converter on chip: a projection"',
+        "description = 3",
+    ),
+    "a readable TOML file": ("[price]", "[price"),
     "taox40.g_max must be above g_min": ('g_min = { value = "0.1 uS"', 'g_min = { value = "99 uS"'),
     "status must be one of measured, fit, paper, assumed, got guess": ('"measured"', '"guess"'),
     "array.rows must be a whole number": ("rows = { value = 512", "rows = { value = 512.5"),
@@ -43,7 +66,7 @@ EDITS = {
 @pytest.mark.parametrize("message", sorted(EDITS))
 def test_a_wrong_file_is_refused(tmp_path: Path, message: str) -> None:
     path = edited(tmp_path, *EDITS[message])
-    with pytest.raises(ss.SpikesimError, match=message.split("|")[-1]) as caught:
+    with pytest.raises(PresetError, match=message.split("|")[-1]) as caught:
         hardware.load_macro(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
@@ -71,6 +94,17 @@ REFUSED: dict[str, Callable[[], object]] = {
     ),
     "network.0 must be an ungrouped": lambda: hardware.deploy(
         ss.Network.chain(nn.Conv2d(4, 4, 3, groups=2)), MACRO, seeds=ss.Seeds(0)
+    ),
+    "network.0 must be an ungrouped, undilated, evenly": lambda: hardware.deploy(
+        ss.Network.chain(nn.Conv2d(4, 4, 2, padding="same")), MACRO, seeds=ss.Seeds(0)
+    ),
+    "deploy.macro must be a Macro, got 'taox40'": lambda: hardware.deploy(small(), "taox40", seeds=ss.Seeds(0)),  # type: ignore[arg-type]
+    "deploy.seeds must be a Seeds, got 7": lambda: hardware.deploy(small(), MACRO, seeds=7),  # type: ignore[arg-type]
+    "deploy.calibration must be finite, got nan": lambda: hardware.deploy(
+        small(), MACRO, seeds=ss.Seeds(0), calibration=torch.full((1, 1, 6), float("nan"))
+    ),
+    "estimate.data must be a data set, (x, y) arrays": lambda: hardware.estimate(
+        hardware.deploy(small(), MACRO, seeds=ss.Seeds(0)), 3, steps=2
     ),
     "sample_chips.n must be a whole number at least 1, got 0": lambda: list(
         hardware.sample_chips(small(), MACRO, 0, seeds=ss.Seeds(0))
@@ -104,6 +138,8 @@ def test_the_total_is_the_sum_of_its_parts() -> None:
     assert sum(row["joules"] for row in found.rows()) == pytest.approx(energy["total"], rel=1e-12)
     assert energy["low"] < energy["total"] == pytest.approx(energy["high"]) and found.latency_s > 0
     assert found.samples == 70 and energy["standard_error"] > 0
+    low, high = energy["ci95"]
+    assert low < energy["total"] < high
     array = found.ledger.count(Action.conductance_read) / 70 * 0.2**2 * 100e-9 * 1e-9
     assert energy["by_component"]["array"] == pytest.approx(array)
     assert found.baselines["ann_operations_4.6pJ"] == pytest.approx((6 * 4 + 4 * 3) * 4.6e-12)
@@ -114,6 +150,24 @@ def test_the_report_says_what_is_assumed_and_left_out() -> None:
     text, plain = str(found), found.to_json()
     assert {"array.v_read", "device.g_max"} <= {row["key"] for row in plain["assumed"]}
     assert "off-chip memory" in text and plain["excluded"] and plain["sources"]["price.column_convert"]
+
+
+def test_every_form_of_data_gives_the_same_report() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = (torch.rand(70, 6, generator=draw) < 0.4).float()
+    y = np.arange(70) % 3
+    chip, found = report()
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(x, torch.from_numpy(y)), batch_size=32, shuffle=False
+    )
+    for data in ((x, y), (x.numpy(), y), [x, torch.from_numpy(y)], loader, [(x[:30], y[:30]), (x[30:], y[30:])]):
+        assert hardware.estimate(chip, data, steps=5).to_json() == found.to_json()
+
+
+def test_every_price_in_the_report_has_its_source() -> None:
+    _, found = report()
+    assert all(row["source"] and row["status"] for row in found.rows() if row["price_J"])
+    assert set(found.clipped) == {"0", "2"} and "Trained weights in these cells are an assumption" in str(found)
 
 
 def test_the_board_costs_orders_of_magnitude_more() -> None:

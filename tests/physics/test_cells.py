@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -27,6 +28,26 @@ def test_formed_cells_have_the_declared_share_median_and_spread() -> None:
     assert abs(len(formed) / n - share) < 5 * math.sqrt(share * (1 - share) / n)
     assert np.median(formed) == pytest.approx(cell.g_max, rel=0.004)
     assert formed.std() / formed.mean() == pytest.approx(cell.formed_cv, rel=0.02)
+
+
+def test_formed_conductances_are_lognormal_and_their_difference_has_no_mean() -> None:
+    """Kolmogorov-Smirnov at a false-alarm rate of 1e-4 (fixed seed); two draws make zero-mean random weights."""
+    from scipy.stats import kstest
+
+    cell = taox40()
+    g = cell.form((2, 50_000), 3.7, ss.Seeds(4).generator())
+    spread = math.sqrt(math.log(1 + cell.formed_cv**2))
+    formed = g[g > cell.g_min]
+    assert kstest(np.log(formed / cell.g_max) / spread, "norm").pvalue > 1e-4
+    difference = g[0] - g[1]
+    assert abs(difference.mean()) < 5 * difference.std() / math.sqrt(difference.size)
+
+
+@pytest.mark.parametrize("field", ["g_min", "g_max", "programming_error", "read_noise", "formed_cv", "forming_sd"])
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
+def test_a_cell_that_cannot_be_is_refused(field: str, value: float) -> None:
+    with pytest.raises(ss.SpikesimError):
+        dataclasses.replace(taox40(), **{field: value})
 
 
 def test_programming_error_is_proportional_and_never_negative() -> None:

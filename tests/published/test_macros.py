@@ -37,6 +37,27 @@ def test_board_and_projection() -> None:
         assert statuses[key] == "assumed"
 
 
+def test_constants_of_the_cells() -> None:
+    """The published statistics as the files state them: 400 forming voltages, 1430 formed cells, 2 % read noise."""
+    for name in ("taox40", "taox40-projected"):
+        macro = hardware.load_macro(name)
+        wanted = {"forming_mean": 3.433, "forming_sd": 0.1144, "formed_cv": 0.149, "read_noise": 0.02}
+        for key, value in wanted.items():
+            assert getattr(macro.device, key) == pytest.approx(value)
+            constant = next(c for c in macro.constants if c.key == f"device.{key}")
+            assert constant.status == ("paper" if key == "read_noise" else "measured")
+        assert "assumption" in macro.note
+
+
+def test_both_designs_share_their_cells_and_digital_prices() -> None:
+    """taox40 and taox40-projected differ in the converter alone, so that their joules differ by it alone."""
+    board, projected = (
+        {c.key: c.text for c in hardware.load_macro(name).constants} for name in ("taox40", "taox40-projected")
+    )
+    differ = {key for key in board | projected if board.get(key) != projected.get(key)}
+    assert differ == {"adc.bits", "adc.t_convert", "adc.columns_per_converter", "price.column_convert"}
+
+
 def test_measured_cells(shared_data: Path) -> None:
     """Cell statistics in the TOML against the published measurements themselves."""
     volts = np.loadtxt(shared_data / "devices" / "breakdown_voltage_V.csv", skiprows=1)
