@@ -4,7 +4,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: demo test lint bench clean venv
+.PHONY: demo test lint bench clean venv peers
 venv: .venv/ready
 
 # torch first and alone: later installs then find their torch satisfied and never fetch another build.
@@ -29,6 +29,17 @@ lint: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python -m benchmarks $(CLAIM)
+
+# Every peer library in one environment, for benchmarks/ and benchmarks/agreement/.
+peers: .venv-peers/ready
+
+.venv-peers/ready: benchmarks/peers.txt constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet -c constraints.txt setuptools wheel
+	.venv-peers/bin/python -m pip install --quiet torch==2.13.0 numpy==2.3.5
+	.venv-peers/bin/python -m pip install --quiet --no-deps -r benchmarks/peers.txt
+	.venv-peers/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
 
 clean:
 	rm -rf .venv build dist *.egg-info demo-out

@@ -16,8 +16,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "conversion": ("ConversionReport", "convert"),
     "checkpoint": ("load", "save"),
+    "core.binning": ("sparse_raster",),
     "core.events": ("EventStream",),
     "core.ledger": ("Action", "Ledger"),
+    "core.raster": ("SparseRaster",),
     "core.seeds": ("Seeds",),
     "engine": ("EventDriven", "Fused", "Reference", "Run", "run"),
     "errors": ("SpikesimError",),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from .core.ledger import Ledger
 from .core.params import number
+from .core.raster import SparseRaster
 from .core.seeds import Seeds
 from .errors import ParameterError, ShapeError, must
 from .execution import Engine, EventDriven, Fused, Reference
@@ -30,39 +32,43 @@ class Run:
     output: Tensor
     readout: Tensor
     state: NetworkState
-    recording: dict[str, Tensor] = field(default_factory=dict)
+    recording: dict[str, Any] = field(default_factory=dict)
 
 
 def run(
-    network: Network, x: Tensor | np.ndarray, *, steps: int | None = None, state: NetworkState | None = None,
-    record: Iterable[str] = (), engine: Engine | None = None, seeds: Seeds | None = None,
+    network: Network, x: Tensor | np.ndarray | SparseRaster, *, steps: int | None = None, state: NetworkState | None = None,
+    record: Iterable[str] | Mapping[str, Sequence[int] | None] = (), engine: Engine | None = None, seeds: Seeds | None = None,
     ledger: Ledger | None = None, sample_ids: np.ndarray | None = None,
 ) -> Run:  # fmt: skip
     """Simulate `network` on x.
 
     steps given    x (B, *shape) is shown at every one of `steps` steps
     steps absent   x (T, B, *shape) is the input over time; a converted network reads it as counts that sum to the
-                   ANN's input, and is bound to T on the way (`Network.bound`)
-    record         node names for their outputs, "name.v" for membranes
+                   ANN's input, and is bound to T on the way (`Network.bound`). A SparseRaster says the same in events
+    record         node names for their outputs, "name.events" for events, "name.v" for membranes;
+                   {"name.v": [3, 17]} keeps those neurons alone
     engine         None: chosen by input and gradient; or Reference(), Fused(), EventDriven()
     seeds, ledger  what is drawn and counted on the way (crossbars draw; everything counts)
     sample_ids     (B,) identities that draws are keyed by; negative marks padding, which is not counted
     Raises ShapeError, ParameterError before anything runs. The input is never changed.
     """
-    x = torch.as_tensor(x)
-    if not x.is_floating_point():
-        x = x.float()
-    _must_be_finite(x)
+    if not isinstance(x, SparseRaster):  # which was checked when it was made
+        x = torch.as_tensor(x)
+        x = x if x.is_floating_point() else x.float()
+        _must_be_finite(x)
     if steps is not None:
         number("run.steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
+        if isinstance(x, SparseRaster):
+            raise ParameterError(must("run.steps", "absent for events, which have their own", steps))
         x = x.unsqueeze(0).expand(steps, *x.shape)
     elif network.conversion is not None and network.conversion.steps is None:
         if state is not None:
             raise ParameterError(
                 must("run.network", "bound to its T before a run is cut", "unbound", "network.bound(T)")
             )
-        network = network.bound(x.shape[0])
-    ids = np.arange(x.shape[1] if x.ndim > 1 else 0) if sample_ids is None else np.asarray(sample_ids)
+        network = network.bound(x.steps if isinstance(x, SparseRaster) else x.shape[0])
+    batch = x.batch if isinstance(x, SparseRaster) else x.shape[1] if x.ndim > 1 else 0
+    ids = np.arange(batch) if sample_ids is None else np.asarray(sample_ids)
     if ledger is None:
         output, state, recording = network(x, state, seeds=seeds, record=record, engine=engine, sample_ids=ids)
     else:

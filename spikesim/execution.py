@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .core.operator import Context, LinearOperator
 from .core.params import check
+from .core.raster import SparseRaster
 from .layers.counting import as_rows, event_lists
 from .neurons import Neuron, Unroll, by_kernel, by_steps
 
@@ -70,11 +71,13 @@ class Fused(Engine):
 class EventDriven(Engine):
     """Cost follows activity: a linear node takes index lists where its input is sparser than its break-even share.
 
-    always: take index lists at any density (used by the law tests).
+    stages  a network that is a chain runs as one (`stages/`); False: node by node (used by the law tests)
+    always  take index lists at any density (used by the law tests)
     """
 
     budget_mb: float = 64.0
     unroll: Unroll | None = by_kernel
+    stages: bool = True
     always: bool = False
 
     def __post_init__(self) -> None:
@@ -92,9 +95,12 @@ class EventDriven(Engine):
         return operator.apply_events(ptr, idx, val, ctx).unflatten(0, x.shape[:2])
 
 
-def choose(x: Tensor, parameters: Any) -> Engine:
+def choose(x: Tensor | SparseRaster, parameters: Any) -> Engine:
     """The engine for input x: fused where a gradient is asked for, event-driven at CPU inference, else reference."""
+    asked = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
+    if isinstance(x, SparseRaster):
+        return Fused() if asked else EventDriven()
     if x.device.type != "cpu":
         return Reference()
-    wanted = torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in parameters))
+    wanted = asked or (torch.is_grad_enabled() and x.requires_grad)
     return Fused() if wanted or x.dtype != torch.float32 else EventDriven()

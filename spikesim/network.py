@@ -11,7 +11,6 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
-from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,25 +19,17 @@ from torch import Tensor, nn
 
 from .core.ledger import Action, Ledger
 from .core.operator import Activity, Context, LinearOperator
+from .core.raster import SparseRaster, joined
 from .core.seeds import Seeds
-from .errors import GraphError, ShapeError, must, nearest
-from .execution import Engine, choose
+from .errors import GraphError, ParameterError, ShapeError, must, nearest
+from .execution import Engine, EventDriven, Reference, choose
+from .graph import INPUT, Edge, in_a_row, nest, planned
 from .layers import operator_of
 from .layers.counting import spike_activity
+from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
-
-INPUT = "input"
-"""The name edges use for the network's input."""
-
-
-@dataclass(frozen=True)
-class Edge:
-    """source -> target; `delay` in steps (0: in the same step)."""
-
-    source: str
-    target: str
-    delay: int = 0
+from .stages import EVENTS, Program, compiled
 
 
 class NetworkState(NamedTuple):
@@ -64,28 +55,33 @@ class Conversion:
     recipe: str = ""
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """Order of execution and the longest chunk that cycles allow."""
-
-    order: tuple[str, ...]
-    sources: Mapping[str, tuple[Edge, ...]]
-    longest: int | None = None
-
-
 @dataclass
 class _Job:
     """One call's context, shared by its chunks."""
 
     engine: Engine
     ctx: Context
-    record: frozenset[str]
-    recorded: dict[str, list[Tensor]] = field(default_factory=dict)
+    record: Mapping[str, Sequence[int] | None]
+    recorded: dict[str, list[Any]] = field(default_factory=dict)
     largest: int = 0  # elements of the largest activation of one step, known after the first chunk
 
     def keep(self, name: str, value: Tensor) -> None:
+        """Record the output (T, B, *shape) of a node, dense or as events."""
         if name in self.record:
             self.recorded.setdefault(name, []).append(value)
+        if f"{name}{EVENTS}" in self.record:
+            listed = SparseRaster.from_dense(value.detach().float().cpu())
+            self.recorded.setdefault(f"{name}{EVENTS}", []).append(listed)
+
+    def keep_membrane(self, name: str, v: Tensor) -> None:
+        """Record a membrane (B, *shape) of one step: all of it, or the neurons that were chosen."""
+        chosen = self.record[name]
+        part = v if chosen is None else v.flatten(1)[:, torch.as_tensor(chosen, device=v.device)]
+        self.recorded.setdefault(name, []).append(part[None])
+
+    def results(self) -> dict[str, Any]:
+        """What was recorded, joined over time."""
+        return {name: (joined if name.endswith(EVENTS) else torch.cat)(parts) for name, parts in self.recorded.items()}
 
 
 class Network(nn.Module):
@@ -110,10 +106,11 @@ class Network(nn.Module):
         self.output, self.readout, self.dt = output or self.names[-1], readout or Mean(), dt
         self.input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.conversion, self.calibration = conversion, calibration
-        self._plan = _planned(self.names, self.edges, self.output)
+        self._plan = planned(self.names, self.edges, self.output)
         for name, module in nodes.items():
-            _nest(self, name, module)
+            nest(self, name, module)
         self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
+        self._programs: dict[tuple[int, ...], Program | None] = {}
 
     @classmethod
     def chain(cls, *modules: nn.Module, **options: Any) -> Network:
@@ -162,31 +159,78 @@ class Network(nn.Module):
         return NetworkState(0, {}, {})
 
     def forward(
-        self, x: Tensor, state: NetworkState | None = None, *, seeds: Seeds | None = None, ledger: Ledger | None = None,
-        record: Iterable[str] = (), engine: Engine | None = None, sample_ids: np.ndarray | None = None,
-    ) -> tuple[Tensor, NetworkState, dict[str, Tensor]]:  # fmt: skip
+        self, x: Tensor | SparseRaster, state: NetworkState | None = None, *, seeds: Seeds | None = None,
+        ledger: Ledger | None = None, record: Iterable[str] | Mapping[str, Sequence[int] | None] = (), engine: Engine | None = None,
+        sample_ids: np.ndarray | None = None,
+    ) -> tuple[Tensor, NetworkState, dict[str, Any]]:  # fmt: skip
         """Run x (T, B, *shape) -> output (T, B, ...), state, {recorded name: (T, B, ...)}.
 
-        record  node names for their outputs, "name.v" for a neuron's membrane after reset
+        record  node names for their outputs, "name.events" for them as a SparseRaster, "name.v" for a neuron's
+                membrane after reset; {"name.v": [3, 17]} keeps those neurons alone (flat indices)
         A run may be cut anywhere in time: pass the state on. The input is never changed.
         """
-        self._must_fit(x)
-        record = frozenset(record)
-        for name in record:
-            self._must_know(name.removesuffix(".v"), "run.record")
+        shape = self._must_fit(x)
+        record = self._must_record(record)
         state = state or self.initial_state()
-        ids = np.arange(x.shape[1]) if sample_ids is None else np.asarray(sample_ids)
-        if ids.shape != (x.shape[1],):
-            raise ShapeError(must("run.sample_ids", f"({x.shape[1]},), one per batch row", ids.shape))
+        batch = x.batch if isinstance(x, SparseRaster) else x.shape[1]
+        ids = np.arange(batch) if sample_ids is None else np.asarray(sample_ids)
+        if ids.shape != (batch,):
+            raise ShapeError(must("run.sample_ids", f"({batch},), one per batch row", ids.shape))
         job = _Job(engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record)
+        program = self._program(x, shape, job)
+        if program is not None:
+            return self._run_program(program, x, state, job)
+        given: dict[str, Tensor] = {}
+        if isinstance(x, SparseRaster):
+            given = self._entered(x, job)
+            x = next(iter(given.values())) if given else x.dense()
         outputs, at = [], 0
         while at < x.shape[0]:
-            until = at + self._chunk(x, job)
-            y, state = self._run_chunk(x[at:until], state, job)
+            until = x.shape[0] if given else at + self._chunk(x, job)
+            y, state = self._run_chunk(x[at:until], state, job, given)
             outputs.append(y)
             at = until
-        recorded = {name: torch.cat(parts) if len(parts) > 1 else parts[0] for name, parts in job.recorded.items()}
-        return torch.cat(outputs) if len(outputs) > 1 else outputs[0], state, recorded
+        return torch.cat(outputs) if len(outputs) > 1 else outputs[0], state, job.results()
+
+    def _program(self, x: Tensor | SparseRaster, shape: tuple[int, ...], job: _Job) -> Program | None:
+        """The chain of stages that the event-driven engine runs instead of single nodes, where the network is one."""
+        if not isinstance(job.engine, EventDriven) or not job.engine.stages or job.ctx.ledger is not None:
+            return None
+        if isinstance(x, Tensor) and (x.dtype != torch.float32 or x.device.type != "cpu"):
+            return None
+        if shape not in self._programs:
+            row = in_a_row(self._plan, self.output)
+            self._programs[shape] = None if row is None else compiled(self.nodes, row, shape)
+        program = self._programs[shape]
+        hooked = program is not None and any(m._forward_hooks or m._forward_pre_hooks for m in program.modules)
+        return None if program is None or hooked or not program.can_record(job.record) else program
+
+    def _run_program(
+        self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: _Job
+    ) -> tuple[Tensor, NetworkState, dict[str, Any]]:
+        assert isinstance(job.engine, EventDriven)
+        y, nodes, kept = program.run(
+            x, state.nodes, always=job.engine.always, keep=job.record, budget_mb=job.engine.budget_mb
+        )
+        return y, NetworkState(state.step + y.shape[0], nodes, state.delayed), kept
+
+    def _entered(self, x: SparseRaster, job: _Job) -> dict[str, Tensor]:
+        """Values of the first nodes computed from the events, where that is one `nn.Linear` (behind a Flatten or not)."""
+        at, passed = INPUT, dict[str, None]()
+        while True:
+            readers = [e.target for e in self.edges if e.source == at]
+            if len(readers) != 1 or len(self._plan.sources[readers[0]]) != 1 or readers[0] in job.record:
+                return {}
+            at, module = readers[0], self.node(readers[0])
+            hooked = module._forward_hooks or module._forward_pre_hooks
+            if hooked or job.ctx.ledger is not None or isinstance(job.engine, Reference):
+                return {}
+            if type(module) is nn.Linear and module.weight.dtype == torch.float32:
+                y = event_linear(x, module.weight, module.bias)
+                return {name: y for name in (*passed, at)}
+            if not isinstance(module, nn.Flatten) or at == self.output:
+                return {}
+            passed[at] = None
 
     def _chunk(self, x: Tensor, job: _Job) -> int:
         """Steps of the next chunk: the largest activation stays under the engine's budget (results do not depend on it)."""
@@ -199,13 +243,18 @@ class Network(nn.Module):
             steps = x.shape[0] if x.numel() < budget / 64 else 1
         return min(steps, x.shape[0], self._plan.longest or steps)
 
-    def _run_chunk(self, x: Tensor, state: NetworkState, job: _Job) -> tuple[Tensor, NetworkState]:
+    def _run_chunk(
+        self, x: Tensor, state: NetworkState, job: _Job, given: Mapping[str, Tensor]
+    ) -> tuple[Tensor, NetworkState]:
         values: dict[str, Tensor] = {INPUT: x}
         nodes, delayed = dict(state.nodes), dict(state.delayed)
         active: dict[str, Activity | None] = {}
         ctx = Context("", state.step, job.ctx.sample_ids, job.ctx.seeds, job.ctx.ledger)
         pending = {name: sum(e.source == name and not e.delay for e in self.edges) for name in (INPUT, *self.names)}
         for name in self._plan.order:
+            if name in given:
+                values[name] = given[name]
+                continue
             drive = self._gathered(name, values, delayed, x)
             known = self._known_activity(name, active)
             values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name, known))
@@ -255,7 +304,7 @@ class Network(nn.Module):
     def _shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
         shapes, waiting = {INPUT: tuple(x.shape[2:])}, list(self._plan.order)
-        silent = _Job(choose(x, ()), Context("", 0, np.full(1, -1)), frozenset())
+        silent = _Job(choose(x, ()), Context("", 0, np.full(1, -1)), {})
         while waiting:
             name = next((n for n in waiting if any(e.source in shapes for e in self._plan.sources[n])), None)
             if name is None:
@@ -288,20 +337,33 @@ class Network(nn.Module):
         parts = []
         for drive in x:
             y, state = job.engine.temporal(module, drive[None], state)
-            job.keep(f"{name}.v", state.v[None])
+            job.keep_membrane(f"{name}.v", state.v)
             parts.append(y)
         return torch.cat(parts), state
+
+    def _must_record(self, record: Iterable[str] | Mapping[str, Sequence[int] | None]) -> dict[str, Any]:
+        """{name: chosen neurons or None}, checked."""
+        wanted = dict(record) if isinstance(record, Mapping) else dict.fromkeys(record)
+        for name, chosen in wanted.items():
+            self._must_know(name.removesuffix(".v").removesuffix(EVENTS), "run.record")
+            if chosen is not None and not name.endswith(".v"):
+                raise ParameterError(must(f"run.record.{name}", "None (all)", chosen, "choose neurons of NODE.v"))
+        return wanted
 
     def _must_know(self, name: str, field_name: str) -> None:
         if name not in self.names:
             raise GraphError(must(field_name, "a node of the network", name, nearest(name, self.names)))
 
-    def _must_fit(self, x: Tensor) -> None:
+    def _must_fit(self, x: Tensor | SparseRaster) -> tuple[int, ...]:
+        """The shape of one sample at one step, checked."""
+        raster = isinstance(x, SparseRaster)
+        shape = (x.steps, x.batch, *x.shape) if isinstance(x, SparseRaster) else tuple(x.shape)
         wanted = "(T, B, *shape)" if self.input_shape is None else f"(T, B, {', '.join(map(str, self.input_shape))})"
-        fits = x.ndim >= 2 and (self.input_shape is None or tuple(x.shape[2:]) == self.input_shape)
-        if not fits or 0 in x.shape[:2]:
+        fits = len(shape) >= 2 and (self.input_shape is None or shape[2:] == self.input_shape)
+        if not fits or 0 in shape[:2]:
             remedy = "time first, at least one step and one sample"
-            raise ShapeError(must("Network.x", wanted, tuple(x.shape), remedy))
+            raise ShapeError(must("Network.x", wanted, f"{shape}{' of events' if raster else ''}", remedy))
+        return shape[2:]
 
 
 def _line(edge: Edge, fresh: Tensor, delayed: dict[Edge, Tensor]) -> Tensor:
@@ -335,46 +397,3 @@ def _scaled(module: nn.Module, factor: float) -> nn.Module:
         if buffer is not None:
             scaled._buffers[name] = buffer * factor
     return scaled
-
-
-def _nest(root: nn.Module, path: str, module: nn.Module) -> None:
-    """Register `module` under its dotted path, with plain containers on the way."""
-    *parents, leaf = path.split(".")
-    at = root
-    for part in parents:
-        child = at._modules.get(part)
-        if child is None:
-            child = nn.Module()
-            at._modules[part] = child
-        at = child
-    if leaf in at._modules:
-        raise GraphError(must(f"Network.{path}", "a free name", "one that is taken", "rename the node"))
-    at._modules[leaf] = module  # not add_module: a user's layer may be called "output" or "readout"
-
-
-def _planned(names: tuple[str, ...], edges: tuple[Edge, ...], output: str) -> _Plan:
-    """Topological order over the edges without delay; a cycle without delay is refused."""
-    known = {INPUT, *names}
-    if len(names) + 1 != len(known):
-        raise GraphError(must("Network.nodes", 'named once each and not "input"', ", ".join(names)))
-    for edge in edges:
-        for end in (edge.source, edge.target):
-            if end not in known or edge.target == INPUT:
-                raise GraphError(must("Network.edges", "between its nodes", f"{edge}", nearest(end, known)))
-    if output not in names:
-        raise GraphError(must("Network.output", "a node", output, nearest(output, names)))
-    sources = {name: tuple(e for e in edges if e.target == name) for name in names}
-    for name in names:
-        if not sources[name]:
-            raise GraphError(must(f"Network.{name}", "reached by an edge", "no edge", "connect or remove it"))
-    direct = {n: [e.source for e in sources[n] if not e.delay and e.source != INPUT] for n in names}
-    try:
-        order = tuple(TopologicalSorter(direct).static_order())
-    except CycleError as error:
-        cycle = " -> ".join(error.args[1])
-        raise GraphError(
-            must("Network.edges", "without a cycle that has no delay", cycle, "give one edge delay=1")
-        ) from None
-    place = {name: i for i, name in enumerate((INPUT, *order))}
-    back = [e.delay for e in edges if e.delay and place[e.source] >= place[e.target]]
-    return _Plan(order, sources, min(back) if back else None)

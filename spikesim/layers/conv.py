@@ -78,6 +78,10 @@ def scattered_kernel(ptr, idx, val, weight, bias, g, out):  # type: ignore[no-un
                         target[o] += a * w[o]
 
 
+def _channels_last(weight: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(weight.transpose(1, 2, 3, 0))
+
+
 class Convolution:
     """`nn.Conv2d` as a LinearOperator for inputs of in_shape (C, H, W)."""
 
@@ -85,7 +89,7 @@ class Convolution:
     """Share of non-zero inputs above which torch's dense convolution is faster (benchmarks/README.md)."""
 
     def __init__(self, module: nn.Conv2d, in_shape: tuple[int, ...]) -> None:
-        self.module, self.in_shape, self._packed = module, tuple(in_shape), Packed((1, 2, 3, 0))
+        self.module, self.in_shape, self._packed = module, tuple(in_shape), Packed(_channels_last)
         if len(in_shape) != 3 or in_shape[0] != module.in_channels:
             raise ParameterError(must("Convolution.in_shape", f"({module.in_channels}, H, W)", tuple(in_shape)))
         plain = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"

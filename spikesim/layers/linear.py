@@ -1,59 +1,164 @@
-"""Fully connected layers: one dense product over all steps, or weight rows added up for the spikes alone.
+"""Fully connected layers: one dense product over all steps, or weight rows added up for the events alone.
 
-y = W x + b        x (T, B, n_in) -> y (T, B, n_out)
+y = W x + b        x (T, B, n_in) -> y (T, B, n_out);      dL/dW = sum over events e of val[e] dL/dy at idx[e]
+
+Event kernels read W cut into blocks of 64 outputs, (blocks, n_in, lanes): a block stays in the core's L2 cache while
+it works through all rows, its sums in registers. The gradient of W is gathered in the same layout, and only where
+there were events.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from numba import prange
+from numba import njit, prange
 from torch import Tensor, nn
 
+from ..core import simd
 from ..core.kernel import kernel
 from ..core.operator import Context
+from ..core.raster import SparseRaster
+from ..core.simd import FEW, LANES
 from .counting import count_operations
+
+_rows_64, _rows_16, _row_spread = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread
+GROUPS = 32
+"""Parts of the batch that are shared out among threads; results do not depend on it."""
 
 
 def rows_added_reference(
     ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, weight: np.ndarray, bias: np.ndarray, out: np.ndarray
 ) -> None:
-    """out[r] = bias + sum over k in ptr[r]:ptr[r+1] of val[k] weight[idx[k]]; weight (n_in, n_out), input-major."""
-    for r in range(out.shape[0]):
-        out[r] = bias
-        for k in range(ptr[r], ptr[r + 1]):
-            out[r] += val[k] * weight[idx[k]]
+    """numpy twin of `rows_added_kernel`, same arguments."""
+    blocks, _, lanes = weight.shape
+    steps = out.shape[0]
+    for r in range(ptr.size - 1):
+        for k in range(blocks):
+            x = bias[k * lanes : (k + 1) * lanes].copy()
+            simd.rows_summed_reference(x, weight[k], idx, val, ptr[r], ptr[r + 1])
+            target = out[r % steps, r // steps, k * lanes : (k + 1) * lanes]
+            target[:] = x[: target.size]
 
 
-@kernel(reference=rows_added_reference, parallel=True)
+@kernel(reference=rows_added_reference, parallel=True, depends=(simd,))
 def rows_added_kernel(ptr, idx, val, weight, bias, out):  # type: ignore[no-untyped-def]
-    for r in prange(out.shape[0]):
-        row = out[r]
-        row[:] = bias
-        for k in range(ptr[r], ptr[r + 1]):
-            w, a = weight[idx[k]], val[k]
-            for j in range(row.size):
-                row[j] += a * w[j]
+    """out (T, B, n_out) = bias + the weight rows of each row's events (`SparseRaster`); weight (blocks, n_in, lanes)."""
+    steps, batch, size = out.shape
+    blocks, _, lanes = weight.shape
+    groups = min(GROUPS, batch * steps)
+    for item in prange(blocks * groups):
+        k, group = item // groups, item % groups
+        x, w = np.empty(lanes, np.float32), weight[k]
+        here = min(size - k * lanes, lanes)
+        for r in range(batch * steps * group // groups, batch * steps * (group + 1) // groups):
+            for j in range(lanes):
+                x[j] = bias[k * lanes + j]
+            if lanes == FEW:
+                _rows_16(x, w, idx, val, ptr[r], ptr[r + 1])
+            else:
+                _rows_64(x, w, idx, val, ptr[r], ptr[r + 1])
+            target = out[r % steps, r // steps, k * lanes : k * lanes + here]
+            for j in range(here):
+                target[j] = x[j]
+
+
+def spread_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, grads: np.ndarray, out: np.ndarray) -> None:
+    """numpy twin of `spread_kernel`, same arguments."""
+    out[:] = 0
+    for r in range(ptr.size - 1):
+        row = grads[r % grads.shape[0], r // grads.shape[0]]
+        for k in range(out.shape[0]):
+            part = np.zeros(LANES, np.float32)
+            part[: row.size - k * LANES] = row[k * LANES : (k + 1) * LANES]
+            simd.row_spread_reference(out[k], part, idx, val, ptr[r], ptr[r + 1])
+
+
+@kernel(reference=spread_reference, parallel=True, depends=(simd,))
+def spread_kernel(ptr, idx, val, grads, out):  # type: ignore[no-untyped-def]
+    """out (blocks, n_in, 64) = sum of val[e] grads[t, b] over the events of every input; grads (T, B, n_out)."""
+    steps, _, size = grads.shape
+    for k in prange(out.shape[0]):
+        part, target = np.zeros(LANES, np.float32), out[k]
+        for i in range(target.shape[0]):
+            for j in range(LANES):
+                target[i, j] = 0
+        here = min(size - k * LANES, LANES)
+        for r in range(ptr.size - 1):
+            if ptr[r] == ptr[r + 1]:
+                continue
+            row = grads[r % steps, r // steps, k * LANES : k * LANES + here]
+            for j in range(here):
+                part[j] = row[j]
+            _row_spread(target, part, idx, val, ptr[r], ptr[r + 1])
+
+
+def blocks_reference(weight: np.ndarray, out: np.ndarray, back: bool) -> None:
+    """weight (n_out, n_in) to out (blocks, n_in, lanes), or `back`."""
+    lanes = out.shape[2]
+    for o in range(weight.shape[0]):
+        if back:
+            weight[o] = out[o // lanes, :, o % lanes]
+        else:
+            out[o // lanes, :, o % lanes] = weight[o]
+
+
+@njit(cache=True, nogil=True)
+def _tile(weight, block, first, last, at, end, back):  # type: ignore[no-untyped-def]
+    for i in range(at, end):
+        row = block[i]
+        for o in range(first, last):
+            if back:
+                weight[o, i] = row[o - first]
+            else:
+                row[o - first] = weight[o, i]
+
+
+@kernel(reference=blocks_reference, parallel=True)
+def blocks_kernel(weight, out, back):  # type: ignore[no-untyped-def]
+    blocks, inputs, lanes = out.shape
+    tiles = (inputs + FEW - 1) // FEW  # a cache line of inputs of every output at a time
+    for item in prange(blocks * tiles):
+        k, at = item // tiles, item % tiles * FEW
+        last = min(weight.shape[0], (k + 1) * lanes)
+        _tile(weight, out[k], k * lanes, last, at, min(inputs, at + FEW), back)
+
+
+def blocks_of(weight: np.ndarray) -> np.ndarray:
+    """Weights (n_out, n_in) cut for the event kernels: (blocks, n_in, 64), or (1, n_in, 16) where 16 outputs do."""
+    outputs, inputs = weight.shape
+    lanes = FEW if outputs <= FEW else LANES
+    out = np.zeros((-(-outputs // lanes), inputs, lanes), np.float32)
+    blocks_kernel(weight, out, False)
+    return out
 
 
 class Packed:
     """A weight laid out for the event kernels, packed again only when the parameter has changed."""
 
-    def __init__(self, order: tuple[int, ...]) -> None:
-        self._order, self._stamp, self._array = order, (0, 0), np.empty(0, np.float32)
+    def __init__(self, layout: Any) -> None:
+        self._layout, self._stamp, self._array = layout, (0, 0), np.empty(0, np.float32)
 
     def of(self, weight: Tensor) -> np.ndarray:
-        """The weight with its axes in the kernel's order, contiguous float32."""
+        """The weight in the kernel's layout, contiguous float32."""
         stamp = (weight.data_ptr(), -1 if weight.is_inference() else weight._version)
         if stamp != self._stamp:
-            self._array = np.ascontiguousarray(weight.detach().numpy().transpose(self._order), np.float32)
+            self._array = self._layout(np.asarray(weight.detach().numpy(), np.float32))
             self._stamp = stamp
         return self._array
 
 
+def padded(row: np.ndarray, size: int) -> np.ndarray:
+    """The row with zeros up to `size`, float32."""
+    out = np.zeros(size, np.float32)
+    out[: row.size] = row
+    return out
+
+
 def bias_of(module: nn.Linear | nn.Conv2d, size: int) -> np.ndarray:
-    """The module's bias as float32 (size,), zeros where it has none."""
-    return np.zeros(size, np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
+    """The module's bias as float32, zeros up to `size` or where it has none."""
+    return padded(np.empty(0) if module.bias is None else module.bias.detach().numpy(), size)
 
 
 class Dense:
@@ -63,7 +168,7 @@ class Dense:
     """Share of non-zero inputs above which the dense product is faster (benchmarks/README.md)."""
 
     def __init__(self, module: nn.Linear) -> None:
-        self.module, self._packed = module, Packed((1, 0))
+        self.module, self._packed = module, Packed(blocks_of)
         self._fanout = np.full(module.in_features, module.out_features, np.int64)
 
     def apply(self, x: Tensor, ctx: Context) -> Tensor:
@@ -74,11 +179,65 @@ class Dense:
     def apply_events(self, ptr: np.ndarray, idx: np.ndarray, val: np.ndarray | None, ctx: Context) -> Tensor:
         """Index lists of T*B rows -> (T*B, n_out)."""
         weight = self._packed.of(self.module.weight)
-        out = np.empty((ptr.size - 1, weight.shape[1]), np.float32)
-        values = np.ones(idx.size, np.float32) if val is None else val
-        rows_added_kernel(ptr, idx, values, weight, bias_of(self.module, weight.shape[1]), out)
-        return torch.from_numpy(out)
+        out = np.empty((ptr.size - 1, 1, self.module.out_features), np.float32)
+        values = np.empty(0, np.float32) if val is None else val
+        bias = bias_of(self.module, weight.shape[0] * weight.shape[2])
+        rows_added_kernel(ptr, idx, values, weight, bias, out)
+        return torch.from_numpy(out[:, 0])
 
     def row_fanout(self) -> np.ndarray:
         """n_out for every input."""
         return self._fanout
+
+
+@torch.library.custom_op("spikesim::event_linear", mutates_args=(), device_types="cpu")
+def _event_linear(
+    ptr: Tensor, idx: Tensor, val: Tensor, steps: int, weight: Tensor, bias: Tensor
+) -> Tensor:  # fmt: skip
+    blocks = blocks_of(weight.detach().contiguous().numpy())
+    out = torch.empty(steps, (ptr.numel() - 1) // steps, weight.shape[0])
+    start = padded(bias.detach().numpy(), blocks.shape[0] * blocks.shape[2])
+    rows_added_kernel(ptr.numpy(), idx.numpy(), val.numpy(), blocks, start, out.numpy())
+    return out
+
+
+@_event_linear.register_fake
+def _(ptr: Tensor, idx: Tensor, val: Tensor, steps: int, weight: Tensor, bias: Tensor) -> Tensor:
+    return weight.new_empty(steps, (ptr.shape[0] - 1) // steps, weight.shape[0])
+
+
+@torch.library.custom_op("spikesim::event_linear_backward", mutates_args=(), device_types="cpu")
+def _event_linear_backward(ptr: Tensor, idx: Tensor, val: Tensor, grads: Tensor, inputs: int) -> Tensor:
+    outputs = grads.shape[2]
+    gathered = np.empty((-(-outputs // LANES), inputs, LANES), np.float32)
+    spread_kernel(ptr.numpy(), idx.numpy(), val.numpy(), grads.contiguous().numpy(), gathered)
+    out = torch.empty(outputs, inputs)
+    blocks_kernel(out.numpy(), gathered, True)
+    return out
+
+
+@_event_linear_backward.register_fake
+def _(ptr: Tensor, idx: Tensor, val: Tensor, grads: Tensor, inputs: int) -> Tensor:
+    return grads.new_empty(grads.shape[2], inputs)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ptr, idx, val, _, weight, _ = inputs
+    ctx.save_for_backward(ptr, idx, val)
+    ctx.inputs = weight.shape[1]
+
+
+def _differentiated(ctx: Any, grads: Tensor) -> tuple[Tensor | None, ...]:
+    ptr, idx, val = ctx.saved_tensors
+    weight = torch.ops.spikesim.event_linear_backward(ptr, idx, val, grads, ctx.inputs)
+    return None, None, None, None, weight, grads.sum((0, 1)) if ctx.needs_input_grad[5] else None
+
+
+_event_linear.register_autograd(_differentiated, setup_context=_keep)
+
+
+def event_linear(x: SparseRaster, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """W x + b for events x -> (T, B, n_out) float32; differentiable in weight (n_out, n_in) and bias (n_out,)."""
+    start = weight.new_zeros(weight.shape[0]) if bias is None else bias
+    ptr, idx, val = (torch.from_numpy(part) for part in (x.ptr, x.idx, x.values))
+    return torch.ops.spikesim.event_linear(ptr, idx, val, x.steps, weight, start)  # type: ignore[no-any-return]

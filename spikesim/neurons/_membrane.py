@@ -18,9 +18,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 from numba.extending import overload
 
+from ..core import simd
 from ..core.kernel import inlined, kernel
 
 BLOCK = 16384
@@ -105,6 +106,7 @@ def one_neuron(c, i):  # type: ignore[no-untyped-def]
 
 
 _step, _gated_step, _passed = inlined(step), inlined(gated_step), inlined(passed)
+_word = simd.word
 
 
 def _fires_numpy(u: np.ndarray) -> np.ndarray:
@@ -135,6 +137,44 @@ def run_kernel(x, v, c, gated, spikes):  # type: ignore[no-untyped-def]
             else:
                 for i in range(hi - lo):
                     out[i], state[i], _ = _step(state[i], drive[i], one_neuron(row, i), _fires, _passed)
+
+
+@njit(cache=True, nogil=True)
+def updated_row(x, v, c, gated, fired):  # type: ignore[no-untyped-def]
+    """One step of one row of neurons for kernels of other files: drive x, membranes v in and out, spikes as bytes."""
+    if gated:
+        for i in range(x.size):
+            s, v[i], _ = _gated_step(v[i], x[i], one_neuron(c, i), _fires, _passed)
+            fired[i] = np.uint8(s)
+    else:
+        for i in range(x.size):
+            s, v[i], _ = _step(v[i], x[i], one_neuron(c, i), _fires, _passed)
+            fired[i] = np.uint8(s)
+
+
+def bits_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, bits: np.ndarray) -> None:
+    """numpy twin of `bits_kernel`: as `run_reference`, spikes packed 64 to a word, bits (T, B, ceil(N / 64)) uint64."""
+    rule, fired = (gated_step if gated else step), np.zeros((*x.shape[1:-1], bits.shape[-1] * 64), np.uint8)
+    for t in range(x.shape[0]):
+        s, v[...], _ = rule(v, x[t], c, _fires_numpy, passed)
+        fired[..., : x.shape[-1]] = s
+        bits[t] = np.packbits(fired, axis=-1, bitorder="little").view(np.uint64)
+
+
+@kernel(reference=bits_reference, parallel=True, depends=(simd,))
+def bits_kernel(x, v, c, gated, bits):  # type: ignore[no-untyped-def]
+    steps, batch, size = x.shape
+    blocks = (size + BLOCK - 1) // BLOCK
+    for j in prange(batch * blocks):
+        b, lo = j // blocks, (j % blocks) * BLOCK
+        hi = min(size, lo + BLOCK)
+        row, state = rows_of(c, lo, hi), v[b, lo:hi]
+        words = (hi - lo + 63) // 64
+        fired = np.zeros(words * 64, np.uint8)
+        for t in range(steps):
+            updated_row(x[t, b, lo:hi], state, row, gated, fired)
+            for w in range(words):
+                bits[t, b, lo // 64 + w] = _word(fired, w * 64)
 
 
 def charge_reference(

@@ -35,7 +35,7 @@ def slope(steps: list[int], errors: list[float]) -> float:
 
 @pytest.mark.parametrize("kind", QUICK)
 def test_the_mean_output_becomes_the_anns_as_one_over_t(kind: type[nn.Module]) -> None:
-    ann, x, steps = seeded(kind).eval(), counts(24), [64, 128, 256, 512, 1024]
+    ann, x, steps = seeded(kind).eval(), counts(96), [64, 128, 256, 512, 1024]
     snn, _ = ss.convert(ann, calibration=x)
     with torch.no_grad():
         wanted = ann(x)
@@ -47,7 +47,7 @@ def test_the_mean_output_becomes_the_anns_as_one_over_t(kind: type[nn.Module]) -
 @pytest.mark.parametrize("kind", [Lenet, Residual, NormAfter])
 def test_whole_counts_spread_evenly_over_a_raster_become_the_anns_answer(kind: type[nn.Module]) -> None:
     ann, steps = seeded(kind).eval(), [32, 64, 128, 256]
-    frames = 256 * counts(24)
+    frames = 256 * counts(96)
     snn, _ = ss.convert(ann, calibration=frames)
     with torch.no_grad():
         wanted = ann(frames)

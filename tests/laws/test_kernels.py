@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spikesim.layers import conv, counting, linear
+from spikesim.layers import conv, counting
 from spikesim.neurons import _membrane, _membrane_backward, signed
 from spikesim.neurons._membrane import Coefficients
 from spikesim.neurons._membrane_backward import Rule
@@ -113,8 +113,3 @@ def test_event_kernels_equal_their_references() -> None:
     conv.scattered_kernel(*lists, weight, bias, geometry, fast)
     conv.scattered_reference(*lists, weight, bias, geometry, slow)
     assert np.array_equal(fast, slow)
-    flat = rng.normal(size=(3 * 9 * 8, 6)).astype(np.float32)
-    out = [np.empty((5, 6), np.float32), np.empty((5, 6), np.float32)]
-    linear.rows_added_kernel(*lists, flat, np.zeros(6, np.float32), out[0])
-    linear.rows_added_reference(*lists, flat, np.zeros(6, np.float32), out[1])
-    assert np.array_equal(out[0], out[1])

@@ -145,7 +145,7 @@ REFUSED = {
     "LIF.tau must be a number above 0 s": lambda: ss.LIF.from_tau("-20 ms", "1 ms"),
     "LIF.tau must be given in s": lambda: ss.LIF.from_tau("20 mV", "1 ms"),
     "LIF.reset must be one of subtract, zero, none": lambda: ss.LIF.snntorch(0.9, reset="soft"),
-    "IF.learn must be a choice of leak, threshold": lambda: ss.IF(learn=("gain",)),
+    "IF.learn must be a choice of leak, threshold": lambda: ss.IF(learn=("slope",)),
     "IF.x must be (T, B, *shape) in float32 or float64": lambda: ss.IF()(torch.zeros(3, dtype=torch.int64)),
     "IF.state must be (2, 4) as its drive": lambda: ss.IF()(torch.zeros(3, 2, 4), State(torch.zeros(1, 4))),
     "ATan.alpha must be a number above 0": lambda: ss.ATan(0.0),

@@ -1,0 +1,217 @@
+"""The few primitives whose machine code is written out: sums of weight rows held in vector registers, and bit counts.
+
+numba compiles `acc[j] += a * w[j]` inside a loop over events into a load and a store of acc for every event, with a
+test for overlap before each row; these hold acc in registers over all events instead. Arithmetic is IEEE multiply,
+then add, event after event: bits equal those of the plain loops given beside them, which also run where JIT is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+LANES = 64
+"""Outputs summed at once: 256 bytes of a weight row; 8 AVX2 or 4 AVX-512 registers."""
+FEW = 16
+"""The same for layers of few outputs, a readout of ten classes."""
+
+_INT64, _FLOAT = ir.IntType(64), ir.FloatType()
+
+
+def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    return context.make_array(kind)(context, builder, array).data
+
+
+def _vector(builder: Any, pointer: Any, lanes: int) -> Any:
+    return builder.bitcast(pointer, ir.VectorType(_FLOAT, lanes).as_pointer())
+
+
+def _load(builder: Any, pointer: Any) -> Any:
+    value = builder.load(pointer)
+    value.align = 4
+    return value
+
+
+def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
+    vec, index = ir.VectorType(_FLOAT, lanes), ir.VectorType(ir.IntType(32), lanes)
+    one = builder.insert_element(ir.Constant(vec, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, ir.Constant(vec, ir.Undefined), ir.Constant(index, [0] * lanes))
+
+
+def _counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: Callable[[Any, Any], Any]) -> Any:
+    """total = first; for e in range(start, stop, step): total = body(e, total); -> total, kept in registers."""
+    entry = builder.block
+    loop, done = builder.append_basic_block("rows"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", start, stop), loop, done)
+    builder.position_at_end(loop)
+    e, total = builder.phi(_INT64), builder.phi(first.type)
+    e.add_incoming(start, entry)
+    total.add_incoming(first, entry)
+    following = body(e, total)
+    beyond = builder.add(e, ir.Constant(_INT64, step))
+    e.add_incoming(beyond, loop)
+    total.add_incoming(following, loop)
+    builder.cbranch(builder.icmp_signed("<", beyond, stop), loop, done)
+    builder.position_at_end(done)
+    result = builder.phi(first.type)
+    result.add_incoming(first, entry)
+    result.add_incoming(following, loop)
+    return result
+
+
+def rows_summed_reference(acc: Any, weight: Any, idx: Any, val: Any, start: int, stop: int) -> None:
+    """acc (lanes,) += sum over e in start:stop of val[e] weight[idx[e]], in that order; an empty val stands for ones."""
+    for e in range(start, stop):
+        acc += val[e] * weight[idx[e]] if val.size else weight[idx[e]]
+
+
+def _rows_summed(lanes: int) -> Any:
+    @intrinsic
+    def rows_summed(typing: Any, acc: Any, weight: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            a, w, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
+            place = _vector(builder, a, lanes)
+
+            def body(weighted: bool) -> Callable[[Any, Any], Any]:
+                def add(e: Any, total: Any) -> Any:
+                    at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
+                    start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
+                    row = _load(builder, _vector(builder, start_of_row, lanes))
+                    if weighted:
+                        row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)
+                    return builder.fadd(total, row)
+
+                return add
+
+            size = context.make_array(val)(context, builder, args[3]).nitems
+            with builder.if_else(builder.icmp_signed(">", size, ir.Constant(_INT64, 0))) as (given, ones_only):
+                for branch, weighted in ((given, True), (ones_only, False)):
+                    with branch:
+                        total = _counted(builder, args[4], args[5], 1, _load(builder, place), body(weighted))
+                        builder.store(total, place).align = 4
+            return context.get_dummy_value()
+
+        return types.void(acc, weight, idx, val, types.intp, types.intp), emit
+
+    return rows_summed
+
+
+def row_spread_reference(target: Any, row: Any, idx: Any, val: Any, start: int, stop: int) -> None:
+    """target[idx[e]] += val[e] row for e in start:stop, in that order; an empty val stands for ones."""
+    for e in range(start, stop):
+        target[idx[e]] += val[e] * row if val.size else row
+
+
+@intrinsic
+def _row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        out, g, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
+        values, nothing = _load(builder, _vector(builder, g, LANES)), ir.Constant(_INT64, 0)
+
+        def body(weighted: bool) -> Callable[[Any, Any], Any]:
+            def add(e: Any, total: Any) -> Any:
+                at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
+                place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, LANES))]), LANES)
+                added = values
+                if weighted:
+                    added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), LANES), values)
+                builder.store(builder.fadd(_load(builder, place), added), place).align = 4
+                return total
+
+            return add
+
+        size = context.make_array(val)(context, builder, args[3]).nitems
+        with builder.if_else(builder.icmp_signed(">", size, nothing)) as (given, ones_only):
+            for branch, weighted in ((given, True), (ones_only, False)):
+                with branch:
+                    _counted(builder, args[4], args[5], 1, nothing, body(weighted))
+        return context.get_dummy_value()
+
+    return types.void(target, row, idx, val, types.intp, types.intp), emit
+
+
+@intrinsic
+def _row_added(typing: Any, target: Any, at: Any, weight: Any, start: Any, n: Any, factor: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        out = builder.gep(_data(context, builder, target, args[0]), [args[1]])
+        row = builder.gep(_data(context, builder, weight, args[2]), [args[3]])
+        times = _splat(builder, args[5], FEW)
+        nothing = ir.Constant(_INT64, 0)
+
+        def body(j: Any, total: Any) -> Any:
+            place = _vector(builder, builder.gep(out, [j]), FEW)
+            added = builder.fmul(times, _load(builder, _vector(builder, builder.gep(row, [j]), FEW)))
+            builder.store(builder.fadd(_load(builder, place), added), place).align = 4
+            return total
+
+        _counted(builder, ir.Constant(_INT64, 0), args[4], FEW, nothing, body)
+        return context.get_dummy_value()
+
+    return types.void(target, types.intp, weight, types.intp, types.intp, types.float32), emit
+
+
+def row_added_reference(target: Any, at: int, weight: Any, start: int, n: int, factor: Any) -> None:
+    """target[at:at + n] += factor weight[start:start + n]; flat arrays, n a multiple of FEW."""
+    target[at : at + n] += factor * weight[start : start + n]
+
+
+def _bits(name: str) -> Any:
+    @intrinsic
+    def count(typing: Any, word: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            if name == "ctpop":
+                return builder.ctpop(args[0])
+            return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+        return types.int64(types.uint64), emit
+
+    return count
+
+
+def ones_reference(word: Any) -> int:
+    """How many bits of a 64-bit word are set."""
+    return int(word).bit_count()
+
+
+def lowest_reference(word: Any) -> int:
+    """Place of the lowest bit set; 64 for 0."""
+    return (int(word) & -int(word)).bit_length() - 1 if word else 64
+
+
+def word_reference(fired: Any, at: int) -> Any:
+    """64 bytes of 0 or 1, fired[at:at + 64], as the bits of one word, the first byte lowest."""
+    return np.packbits(fired[at : at + 64], bitorder="little").view(np.uint64)[0]
+
+
+@intrinsic
+def _word(typing: Any, fired: Any, at: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vec = ir.VectorType(ir.IntType(8), 64)
+        place = builder.bitcast(builder.gep(_data(context, builder, fired, args[0]), [args[1]]), vec.as_pointer())
+        value = builder.load(place)
+        value.align = 1
+        return builder.bitcast(builder.icmp_unsigned("!=", value, ir.Constant(vec, [0] * 64)), _INT64)
+
+    return types.uint64(fired, types.intp), emit
+
+
+@numba.njit(inline="always")
+def value_at(val: Any, e: Any) -> Any:
+    """val[e], or 1 where the list of values is empty."""
+    return val[e] if val.size else np.float32(1)
+
+
+_compiled = not getattr(numba.config, "DISABLE_JIT", False)
+rows_summed_64: Any = _rows_summed(LANES) if _compiled else rows_summed_reference
+rows_summed_16: Any = _rows_summed(FEW) if _compiled else rows_summed_reference
+row_added: Any = _row_added if _compiled else row_added_reference
+row_spread: Any = _row_spread if _compiled else row_spread_reference
+ones: Any = _bits("ctpop") if _compiled else ones_reference
+lowest: Any = _bits("cttz") if _compiled else lowest_reference
+word: Any = _word if _compiled else word_reference

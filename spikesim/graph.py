@@ -1,0 +1,85 @@
+"""The graph of a network: edges, their checks, and the order of execution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from torch import nn
+
+from .errors import GraphError, must, nearest
+
+INPUT = "input"
+"""The name edges use for the network's input."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """source -> target; `delay` in steps (0: in the same step)."""
+
+    source: str
+    target: str
+    delay: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Order of execution and the longest chunk that cycles allow."""
+
+    order: tuple[str, ...]
+    sources: Mapping[str, tuple[Edge, ...]]
+    longest: int | None = None
+
+
+def nest(root: nn.Module, path: str, module: nn.Module) -> None:
+    """Register `module` under its dotted path, with plain containers on the way."""
+    *parents, leaf = path.split(".")
+    at = root
+    for part in parents:
+        child = at._modules.get(part)
+        if child is None:
+            child = nn.Module()
+            at._modules[part] = child
+        at = child
+    if leaf in at._modules:
+        raise GraphError(must(f"Network.{path}", "a free name", "one that is taken", "rename the node"))
+    at._modules[leaf] = module  # not add_module: a user's layer may be called "output" or "readout"
+
+
+def planned(names: tuple[str, ...], edges: tuple[Edge, ...], output: str) -> Plan:
+    """Topological order over the edges without delay; a cycle without delay is refused."""
+    known = {INPUT, *names}
+    if len(names) + 1 != len(known):
+        raise GraphError(must("Network.nodes", 'named once each and not "input"', ", ".join(names)))
+    for edge in edges:
+        for end in (edge.source, edge.target):
+            if end not in known or edge.target == INPUT:
+                raise GraphError(must("Network.edges", "between its nodes", f"{edge}", nearest(end, known)))
+    if output not in names:
+        raise GraphError(must("Network.output", "a node", output, nearest(output, names)))
+    sources = {name: tuple(e for e in edges if e.target == name) for name in names}
+    for name in names:
+        if not sources[name]:
+            raise GraphError(must(f"Network.{name}", "reached by an edge", "no edge", "connect or remove it"))
+    direct = {n: [e.source for e in sources[n] if not e.delay and e.source != INPUT] for n in names}
+    try:
+        order = tuple(TopologicalSorter(direct).static_order())
+    except CycleError as error:
+        cycle = " -> ".join(error.args[1])
+        raise GraphError(
+            must("Network.edges", "without a cycle that has no delay", cycle, "give one edge delay=1")
+        ) from None
+    place = {name: i for i, name in enumerate((INPUT, *order))}
+    back = [e.delay for e in edges if e.delay and place[e.source] >= place[e.target]]
+    return Plan(order, sources, min(back) if back else None)
+
+
+def in_a_row(plan: Plan, output: str) -> tuple[str, ...] | None:
+    """The nodes in order where each has the one before as its only source and the last is the output; else None."""
+    before = INPUT
+    for name in plan.order:
+        if [(e.source, e.delay) for e in plan.sources[name]] != [(before, 0)]:
+            return None
+        before = name
+    return plan.order if before == output else None

@@ -1,0 +1,9 @@
+"""Stages: a linear node and the neurons it drives, in one kernel, events in and spikes out.
+
+A chain of stages is what the event-driven engine makes of a feed-forward network: currents never reach memory, and
+spikes pass between layers as bits. Read `program.py` for how a network becomes a chain, then `dense.py`.
+"""
+
+from .program import EVENTS, Program, compiled
+
+__all__ = ["EVENTS", "Program", "compiled"]

@@ -1,0 +1,94 @@
+"""What stages share: packed weights that follow their parameters, and the dense way round when input is not sparse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..core.raster import SparseRaster
+from ..layers.linear import padded
+from ..neurons import State
+from ..neurons._leaky import LeakyNeuron
+from ..neurons._membrane import Coefficients
+
+
+def stamp(*modules: nn.Module) -> tuple[tuple[int, int], ...]:
+    """Changes whenever a parameter or buffer of the modules has changed in place or been exchanged."""
+    tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None)
+    return tuple((t.data_ptr(), -1 if t.is_inference() else t._version) for t in tensors)
+
+
+class Stage:
+    """Abstract: a linear node and the neurons it alone drives.
+
+    name           of the neuron node, which owns the state
+    linear, neuron the modules
+    in_shape, out_shape   of one sample's events that come in, and spikes that leave (after pooling)
+    """
+
+    break_even: float
+    """Share of non-zero inputs above which a dense product and the neuron's own kernel are faster."""
+
+    def __init__(
+        self, name: str, linear: Any, neuron: LeakyNeuron, in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+    ) -> None:
+        self.name, self.linear, self.neuron = name, linear, neuron
+        self.in_shape, self.out_shape = in_shape, out_shape
+        self.neuron_shape, self.out_name = out_shape, name
+        self.gated = neuron.reset.delayed
+        self._stamp: Any = None
+        self._packed: tuple[Any, ...] = ()
+
+    def pack(self) -> tuple[Any, ...]:
+        """Weights, bias and coefficients as the kernel reads them."""
+        raise NotImplementedError
+
+    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
+        """Events in, spikes and the last membranes (B, N) out; v None: from the neuron's initial potential."""
+        raise NotImplementedError
+
+    def packed(self) -> tuple[Any, ...]:
+        """What `pack` gives, made again only when a parameter has changed."""
+        now = stamp(self.linear, self.neuron)
+        if now != self._stamp:
+            self._packed, self._stamp = self.pack(), now
+        return self._packed
+
+    def coefficient_rows(self, size: int) -> Coefficients:
+        """The neuron's coefficients: scalars, or rows in the neuron's own order, padded to `size`."""
+        c = self.neuron.coefficients(torch.zeros(()))
+        return Coefficients(*(self._row(n.detach(), size) for n in c))
+
+    def first_membrane(self) -> np.ndarray:
+        """The membranes (N,) before the first step, in the neuron's own order."""
+        return self.neuron.initial_state((1, *self.neuron_shape), torch.zeros(())).v.reshape(-1).numpy()
+
+    def _row(self, n: Tensor, size: int) -> Any:
+        if n.numel() == 1:
+            return np.float32(n.item())
+        return padded(n.expand(self.neuron_shape).reshape(-1).numpy(), size)
+
+    def run(
+        self, x: SparseRaster | Tensor, state: State | None, *, always: bool
+    ) -> tuple[SparseRaster | Tensor, State]:
+        """Spikes of the whole raster: by events where that is faster (`always`: in any case), else densely."""
+        limit = 1.0 if always else self.break_even
+        x = SparseRaster.where_sparse(x, limit) if isinstance(x, Tensor) else x
+        if isinstance(x, Tensor) or x.density > limit:
+            return self.densely(x if isinstance(x, Tensor) else x.dense(), state)
+        out, v = self.spikes(x, None if state is None else state.v.reshape(x.batch, -1).numpy())
+        return out, State(torch.from_numpy(v).view(x.batch, *self.neuron_shape))
+
+    def densely(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """The same by one dense product over all steps and the neuron's own kernel."""
+        drive = self.linear(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        state = state or self.neuron.initial_state(drive.shape[1:], drive)
+        spikes, state = self.neuron.by_kernel(drive, state)
+        return self.pooled(spikes), state
+
+    def pooled(self, spikes: Tensor) -> Tensor:
+        """(T, B, *neuron_shape) to (T, B, *out_shape)."""
+        return spikes

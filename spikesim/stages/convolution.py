@@ -1,0 +1,282 @@
+"""A two-dimensional convolution, its neurons and a max pool in one kernel: every event is scattered over its outputs.
+
+    x_t[i, j, :] = bias + sum over events (c, y, x) of val W[c, u, v, :],   i s + u d = y + p,  j s + v d = x + p
+
+Channels are innermost, padded to a multiple of 16, so that all taps an event has in one output row are one run of
+memory: sums[i, j0 * O : (j0 + taps) * O] += val * W[c, u, those taps]. A max pool of spikes is their OR.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit, prange
+from torch import Tensor, nn
+
+from ..core import simd
+from ..core.kernel import kernel
+from ..core.raster import SparseRaster
+from ..core.simd import FEW, value_at
+from ..layers.linear import bias_of, padded
+from ..neurons import _membrane
+from ..neurons._leaky import LeakyNeuron
+from ..neurons._membrane import Coefficients, gated_step, passed, step, updated_row
+from .base import Stage
+from .packed import lists_of
+
+_row_added, _word = simd.row_added, simd.word
+
+
+class Taps(NamedTuple):
+    """Where an input coordinate lands along one axis: entries first[i]:first[i + 1] say output, tap, and how many.
+
+    Along y an entry is one output row and one kernel row. Along x it is a run: outputs out, out + 1, ... take the taps
+    at place tap, tap + 1, ... of the packed kernel row.
+    """
+
+    first: np.ndarray
+    entries: np.ndarray
+    """(n, 3) int32: output, tap, run."""
+
+
+class Plane(NamedTuple):
+    """Sizes of the output: rows, columns, channels (padded), pool side, channels of one group (0: ungrouped)."""
+
+    high: int
+    wide: int
+    channels: int
+    pool: int
+    grouped: int
+
+
+def taps_along(size: int, out: int, kernel_size: int, stride: int, pad: int, dilation: int, runs: bool) -> Taps:
+    """The taps of every input coordinate along one axis; `runs` joins neighbouring outputs (needs dilation 1)."""
+    order = packed_order(kernel_size, stride)
+    place = {int(v): k for k, v in enumerate(order)} if runs else {v: v for v in range(kernel_size)}
+    first, entries = [0], []
+    for at in range(size):
+        found: list[list[int]] = []
+        for v in order if runs else range(kernel_size):
+            o, left = divmod(at + pad - int(v) * dilation, stride)
+            if left or not 0 <= o < out:
+                continue
+            if runs and found and o == found[-1][0] + found[-1][2]:
+                found[-1][2] += 1
+            else:
+                found.append([o, place[int(v)], 1])
+        entries += found
+        first.append(len(entries))
+    return Taps(np.array(first, np.int32), np.array(entries, np.int32).reshape(-1, 3))
+
+
+def packed_order(kernel_size: int, stride: int) -> np.ndarray:
+    """Kernel columns in the order in which neighbouring outputs use them: by phase of the stride, last first."""
+    return np.concatenate([np.arange(phase, kernel_size, stride)[::-1] for phase in range(min(stride, kernel_size))])
+
+
+def convolution_reference(
+    ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, where: np.ndarray, rows: Taps, columns: Taps,
+    weight: np.ndarray, bias: np.ndarray, c: Coefficients, gated: bool, plane: Plane, valid: np.ndarray,
+    v: np.ndarray, bits: np.ndarray,
+) -> None:  # fmt: skip
+    """numpy twin of `convolution_kernel`, same arguments."""
+    batch, steps, _ = bits.shape
+    rule, o = (gated_step if gated else step), plane.channels
+    for r in range(batch * steps):
+        b, t = divmod(r, steps)
+        x = np.tile(bias, (plane.high, 1))
+        for e in range(ptr[r], ptr[r + 1]):
+            ch, y, col, off = where[idx[e]]
+            a = value_at(val, e)
+            for k in range(rows.first[y], rows.first[y + 1]):
+                i, u, _ = rows.entries[k]
+                for m in range(columns.first[col], columns.first[col + 1]):
+                    out, tap, run = columns.entries[m]
+                    n = plane.grouped or run * o
+                    at, start = out * o + off, tap * (plane.grouped or o)
+                    x[i, at : at + n] += a * weight[ch, u, start : start + n]
+        s, v[b], _ = rule(v[b], x, c, lambda u: (u >= 0).astype(u.dtype), passed)
+        p, high, wide = plane.pool, plane.high // plane.pool, plane.wide // plane.pool
+        maps = s.reshape(plane.high, plane.wide, o)[: high * p, : wide * p].reshape(high, p, wide, p, o).max((1, 3))
+        fired = np.zeros(bits.shape[2] * 64, np.uint8)
+        fired[: maps.size] = maps.ravel()
+        bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
+
+
+@njit(cache=True, nogil=True)
+def _scattered(first, last, idx, val, where, rows, columns, weight, plane, sums):  # type: ignore[no-untyped-def]
+    width, taps = plane.wide * plane.channels, weight.shape[2]
+    flat, packed = sums.reshape(-1), weight.reshape(-1)
+    for e in range(first, last):
+        i = idx[e]
+        ch, y, col, off = where[i, 0], where[i, 1], where[i, 2], where[i, 3]
+        a = value_at(val, e)
+        for k in range(rows.first[y], rows.first[y + 1]):
+            at = rows.entries[k, 0] * width + off
+            start = (ch * weight.shape[1] + rows.entries[k, 1]) * taps
+            for m in range(columns.first[col], columns.first[col + 1]):
+                to, tap = at + columns.entries[m, 0] * plane.channels, columns.entries[m, 1]
+                if plane.grouped:
+                    w = start + tap * plane.grouped
+                    for j in range(plane.grouped):
+                        flat[to + j] += a * packed[w + j]
+                else:
+                    w = start + tap * plane.channels
+                    _row_added(flat, to, packed, w, columns.entries[m, 2] * plane.channels, a)
+
+
+@njit(cache=True, nogil=True)
+def _pooled(fired, plane, out):  # type: ignore[no-untyped-def]
+    """Spikes (rows, columns * channels) as bytes -> their OR over pool x pool windows, flat; 8 channels at a time."""
+    eights = plane.channels // 8
+    lines, into = fired.view(np.uint64), out.view(np.uint64)
+    p, wide = plane.pool, plane.wide // plane.pool
+    for py in range(plane.high // p):
+        line = lines[py * p]
+        for q in range(1, p):
+            other = lines[py * p + q]
+            for j in range(line.size):
+                line[j] |= other[j]
+        for px in range(wide):
+            for w in range(eights):
+                found = line[px * p * eights + w]
+                for q in range(1, p):
+                    found |= line[(px * p + q) * eights + w]
+                into[(py * wide + px) * eights + w] = found
+
+
+@njit(cache=True, nogil=True)
+def _set(row, values):  # type: ignore[no-untyped-def]
+    for j in range(row.size):  # a slice assignment compiles for a second and more
+        row[j] = values[j]
+
+
+@njit(cache=True, nogil=True)
+def _sample(  # type: ignore[no-untyped-def]
+    ptr, idx, val, where, rows, columns, weight, bias, c, gated, plane, valid, v, bits
+):
+    """One sample over all steps: ptr (T + 1,), v (H', W' O), bits (T, words)."""
+    steps, words = bits.shape
+    sums = np.empty((plane.high, plane.wide * plane.channels), np.float32)
+    fired = np.empty((plane.high, plane.wide * plane.channels), np.uint8)
+    out = np.zeros(words * 64, np.uint8)
+    for i in range(plane.high):
+        _set(sums[i], bias)
+    for t in range(steps):
+        _scattered(ptr[t], ptr[t + 1], idx, val, where, rows, columns, weight, plane, sums)
+        for i in range(plane.high):
+            updated_row(sums[i], v[i], c, gated, fired[i])
+            _set(sums[i], bias)
+        _pooled(fired, plane, out)
+        for w in range(words):
+            bits[t, w] = _word(out, w * 64) & valid[w]
+
+
+@kernel(reference=convolution_reference, parallel=True, depends=(simd, _membrane))
+def convolution_kernel(  # type: ignore[no-untyped-def]
+    ptr, idx, val, where, rows, columns, weight, bias, c, gated, plane, valid, v, bits
+):
+    """Events (see `SparseRaster`) through one convolution, its neurons and their pool.
+
+    where  (N, 4) int32: channel, y, x and first output channel of every input
+    weight (C, kh, kw O) packed, bias (W' O,) for one output row, c scalars or rows (W' O,)
+    v      (B, H', W' O) membranes, in and out      bits  (B, T, words) uint64 out; valid (words,) uint64
+    """
+    batch, steps, _ = bits.shape
+    for b in prange(batch):
+        part = ptr[b * steps : (b + 1) * steps + 1]
+        _sample(part, idx, val, where, rows, columns, weight, bias, c, gated, plane, valid, v[b], bits[b])
+
+
+class ConvolutionStage(Stage):
+    """`nn.Conv2d`, its neurons and a max pool that follows them. in_shape (C, H, W)."""
+
+    break_even = 0.1
+
+    def __init__(
+        self, name: str, linear: nn.Conv2d, neuron: LeakyNeuron, in_shape: tuple[int, ...],
+        neuron_shape: tuple[int, ...], pool: int,
+    ) -> None:  # fmt: skip
+        channels, high, wide = neuron_shape
+        super().__init__(name, linear, neuron, in_shape, (channels, high // pool, wide // pool))
+        self.neuron_shape = neuron_shape
+        size = -(-channels // FEW) * FEW
+        group = linear.out_channels // linear.groups
+        self.plane = Plane(high, wide, size, pool, group if linear.groups > 1 else 0)
+        self._make_tables(linear, group)
+
+    def _make_tables(self, linear: nn.Conv2d, group: int) -> None:
+        (kh, kw), (sy, sx), (dy, dx), (py, px) = linear.kernel_size, linear.stride, linear.dilation, paddings(linear)
+        (channels, height, width), p = self.in_shape, self.plane
+        self.runs = dx == 1 and not p.grouped
+        self.rows = taps_along(height, p.high, kh, sy, py, dy, False)
+        self.columns = taps_along(width, p.wide, kw, sx, px, dx, self.runs)
+        c, y, x = (grid.ravel() for grid in np.indices(self.in_shape))
+        per_group = channels // linear.groups
+        off = c // per_group * group if p.grouped else 0 * c
+        self.where = np.ascontiguousarray(np.stack([c, y, x, off], 1), np.int32)
+        out_channels, high, wide = self.out_shape
+        labels = np.full((high, wide, p.channels), -1, np.int64)
+        labels[..., :out_channels] = np.arange(np.prod(self.out_shape)).reshape(self.out_shape).transpose(1, 2, 0)
+        flat = np.full(-(-labels.size // 64) * 64, -1, np.int64)
+        flat[: labels.size] = labels.ravel()
+        self.relabel = np.maximum(flat, 0).astype(np.int32)
+        self.valid = np.packbits(flat >= 0, bitorder="little").view(np.uint64)
+
+    def pack(self) -> tuple[Any, ...]:
+        linear, p = self.linear, self.plane
+        weight = linear.weight.detach().numpy()  # (O, C / groups, kh, kw)
+        out_channels, per_group, kh, kw = weight.shape
+        if p.grouped:  # (C, kh, kw, O / groups)
+            grouped = weight.reshape(linear.groups, p.grouped, per_group, kh, kw)
+            laid = grouped.transpose(0, 2, 3, 4, 1).reshape(linear.in_channels, kh, kw, p.grouped)
+        else:
+            laid = np.zeros((per_group, kh, kw, p.channels), np.float32)
+            laid[..., :out_channels] = weight.transpose(1, 2, 3, 0)
+            if self.runs:
+                laid = laid[:, :, packed_order(kw, linear.stride[1])]
+        bias = np.tile(bias_of(linear, p.channels), p.wide)
+        first = self.to_rows(self.first_membrane()[None])[0]
+        return np.ascontiguousarray(laid).reshape(len(laid), kh, -1), bias, self._coefficients(), first
+
+    def _coefficients(self) -> Coefficients:
+        """Scalars, or one row of the output plane: coefficients are per channel here."""
+        c, p = self.neuron.coefficients(self.linear.weight.new_zeros(())), self.plane
+        return Coefficients(*(
+            np.float32(n.item()) if n.numel() == 1
+            else np.tile(padded(n.detach().reshape(-1).numpy(), p.channels), p.wide) for n in c
+        ))  # fmt: skip
+
+    def to_rows(self, v: np.ndarray) -> np.ndarray:
+        """Membranes (B, C' H' W') as the kernel has them, (B, H', W' O)."""
+        channels, high, wide = self.neuron_shape
+        out = np.zeros((len(v), high, wide, self.plane.channels), np.float32)
+        out[..., :channels] = v.reshape(-1, channels, high, wide).transpose(0, 2, 3, 1)
+        return out.reshape(len(v), high, -1)
+
+    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
+        weight, bias, c, first = self.packed()
+        channels, high, wide = self.neuron_shape
+        membranes = np.repeat(first[None], x.batch, 0) if v is None else self.to_rows(v)
+        bits = np.empty((x.batch, x.steps, self.valid.size), np.uint64)
+        convolution_kernel(
+            x.ptr, x.idx, x.values, self.where, self.rows, self.columns, weight, bias, c, self.gated, self.plane,
+            self.valid, membranes, bits,
+        )  # fmt: skip
+        last = membranes.reshape(-1, high, wide, self.plane.channels)[..., :channels].transpose(0, 3, 1, 2)
+        return lists_of(bits, self.relabel, self.out_shape), np.ascontiguousarray(last).reshape(x.batch, -1)
+
+    def pooled(self, spikes: Tensor) -> Tensor:
+        if self.plane.pool == 1:
+            return spikes
+        return nn.functional.max_pool2d(spikes.flatten(0, 1), self.plane.pool).unflatten(0, spikes.shape[:2])
+
+
+def paddings(linear: nn.Conv2d) -> tuple[int, int]:
+    """Padding in pixels before the first row and column; "same" pads less before than after."""
+    if linear.padding == "valid":
+        return 0, 0
+    if linear.padding == "same":
+        return tuple(d * (k - 1) // 2 for d, k in zip(linear.dilation, linear.kernel_size))  # type: ignore[return-value]
+    return linear.padding  # type: ignore[return-value]

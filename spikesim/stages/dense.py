@@ -1,0 +1,107 @@
+"""A fully connected layer and its neurons in one kernel.
+
+    x_t = bias + sum over events e of step t of val[e] W[idx[e]];     (s_t, v_t) = step(v_{t-1}, x_t)
+
+Weights are cut into blocks of 64 outputs, (blocks, n_in, lanes): a block's rows stay in the core's L2 cache while it
+works through its samples, its 64 sums in registers, its membranes in L1. The membrane equation is that of
+`neurons/_membrane.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from ..core import simd
+from ..core.kernel import kernel
+from ..core.raster import SparseRaster
+from ..core.simd import FEW, LANES
+from ..layers.linear import GROUPS, bias_of, blocks_of, padded
+from ..neurons import _membrane
+from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step, updated_row
+from .base import Stage
+from .packed import AS_IT_IS, lists_of
+
+_rows_64, _rows_16, _word = simd.rows_summed_64, simd.rows_summed_16, simd.word
+
+
+def dense_reference(
+    ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, weight: np.ndarray, bias: np.ndarray,
+    c: Coefficients, gated: bool, valid: np.ndarray, groups: int, v: np.ndarray, bits: np.ndarray,
+) -> None:  # fmt: skip
+    """numpy twin of `dense_kernel`, same arguments."""
+    batch, steps, words = bits.shape
+    blocks, _, lanes = weight.shape
+    rule = gated_step if gated else step
+    for r in range(batch * steps):
+        b, t = divmod(r, steps)
+        fired = np.zeros(words * 64, np.uint8)
+        for k in range(blocks):
+            here, x = slice(k * lanes, (k + 1) * lanes), bias[k * lanes : (k + 1) * lanes].copy()
+            simd.rows_summed_reference(x, weight[k], idx, val, ptr[r], ptr[r + 1])
+            s, v[b, here], _ = rule(v[b, here], x, rows_of.py_func(c, k * lanes, (k + 1) * lanes), _fired, passed)
+            fired[here] = s
+        bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
+
+
+def _fired(u: np.ndarray) -> np.ndarray:
+    return (u >= 0).astype(u.dtype)
+
+
+@kernel(reference=dense_reference, parallel=True, depends=(simd, _membrane))
+def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):  # type: ignore[no-untyped-def]
+    """Events (see `SparseRaster`) through one layer.
+
+    weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, or 16 for one block
+    c      coefficients, scalars or rows (blocks lanes,)          v  (B, blocks lanes) membranes, in and out
+    valid  (blocks,) uint64, ones for outputs that exist           groups  of samples a block is worked through in
+    bits   (B, T, blocks) uint64 out
+    """
+    batch, steps, _ = bits.shape
+    blocks, _, lanes = weight.shape
+    for item in prange(blocks * groups):
+        k, group = item // groups, item % groups
+        lo, hi = k * lanes, (k + 1) * lanes
+        w, start, row = weight[k], bias[lo:hi], rows_of(c, lo, hi)
+        x, fired = np.empty(lanes, np.float32), np.zeros(LANES, np.uint8)
+        for b in range(batch * group // groups, batch * (group + 1) // groups):
+            membrane = v[b, lo:hi]
+            for t in range(steps):
+                x[:] = start
+                first, last = ptr[b * steps + t], ptr[b * steps + t + 1]
+                if lanes == FEW:
+                    _rows_16(x, w, idx, val, first, last)
+                else:
+                    _rows_64(x, w, idx, val, first, last)
+                updated_row(x, membrane, row, gated, fired[:lanes])
+                bits[b, t, k] = _word(fired, 0) & valid[k]
+
+
+class DenseStage(Stage):
+    """`nn.Linear` and its neurons."""
+
+    break_even = 0.3
+
+    def pack(self) -> tuple[Any, ...]:
+        blocks = blocks_of(self.linear.weight.detach().contiguous().numpy())
+        size = blocks.shape[0] * blocks.shape[2]
+        valid = np.zeros(blocks.shape[0] * 64, np.uint8).reshape(blocks.shape[0], 64)
+        valid[:, : blocks.shape[2]] = (np.arange(size) < self.linear.out_features).reshape(blocks.shape[0], -1)
+        words = np.packbits(valid.ravel(), bitorder="little").view(np.uint64)
+        bias = bias_of(self.linear, size)
+        return blocks, bias, self.coefficient_rows(size), words, padded(self.first_membrane(), size)
+
+    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
+        weight, bias, c, valid, first = self.packed()
+        n = self.linear.out_features
+        if v is None:
+            membranes = np.repeat(first[None], x.batch, 0)
+        else:
+            membranes = np.zeros((x.batch, bias.size), np.float32)
+            membranes[:, :n] = v
+        bits = np.empty((x.batch, x.steps, weight.shape[0]), np.uint64)
+        groups = min(x.batch, GROUPS)
+        dense_kernel(x.ptr, x.idx, x.values, weight, bias, c, self.gated, valid, groups, membranes, bits)
+        return lists_of(bits, AS_IT_IS, self.out_shape), membranes[:, :n]
