@@ -24,9 +24,21 @@ _HOMES = {
     "engine": ("EventDriven", "Fused", "Reference", "Run", "run"),
     "errors": ("SpikesimError",),
     "network": ("Edge", "Network"),
-    "neurons": ("IF", "LIF", "BySubtraction", "NoReset", "SignedIF", "ToValue"),
+    "neurons": (
+        "IF",
+        "LIAF",
+        "LIF",
+        "AdaptiveLIF",
+        "BySubtraction",
+        "CuBaLIF",
+        "Integrator",
+        "NoReset",
+        "ParametricLIF",
+        "SignedIF",
+        "ToValue",
+    ),
     "readout": ("DelayedMean", "Mean", "Sum"),
-    "surrogate": ("ATan", "FastSigmoid", "Gaussian", "Rectangular", "StraightThrough", "Triangular"),
+    "surrogate": ("ATan", "FastSigmoid", "Gaussian", "Rectangular", "StraightThrough", "SuperSpike", "Triangular"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -26,7 +26,9 @@ FORMAT = 1
 """Version of the folder layout; a newer one is refused."""
 
 _RESETS: dict[str, type[Reset]] = {r.__name__: r for r in (BySubtraction, ToValue, NoReset)}
-_SURROGATES = {s.__name__: s for s in surrogate.Surrogate.__subclasses__()}
+_SURROGATES = {
+    s.__name__: s for s in vars(surrogate).values() if isinstance(s, type) and issubclass(s, surrogate.Surrogate)
+}
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Linear: ("in_features", "out_features"),

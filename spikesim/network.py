@@ -259,7 +259,7 @@ class Network(nn.Module):
             known = self._known_activity(name, active)
             values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name, known))
             if isinstance(self.node(name), Neuron):
-                active[name] = _count_neurons(values[name], ctx.at(name))
+                active[name] = _count_neurons(values[name], ctx.at(name), self.node(name))
             elif known is not None and isinstance(self.node(name), nn.Flatten):
                 active[name] = known  # the same inputs in the same order
             job.largest = max(job.largest, values[name][0].numel())
@@ -373,7 +373,7 @@ def _line(edge: Edge, fresh: Tensor, delayed: dict[Edge, Tensor]) -> Tensor:
     return torch.cat([past, fresh])
 
 
-def _count_neurons(spikes: Tensor, ctx: Context) -> Activity | None:
+def _count_neurons(spikes: Tensor, ctx: Context, neuron: nn.Module) -> Activity | None:
     """Book one update and two membrane accesses per neuron and step, one hop per spike; -> the spikes' activity."""
     if ctx.ledger is None:
         return None
@@ -381,6 +381,8 @@ def _count_neurons(spikes: Tensor, ctx: Context) -> Activity | None:
     updates = np.full(batch, steps * spikes[0, 0].numel(), np.int64)
     ctx.ledger.add(ctx.where, "", Action.neuron_update, updates)
     ctx.ledger.add(ctx.where, "", Action.membrane_access, 2 * updates)
+    if not neuron.spiking:
+        return None
     counted = spike_activity(spikes)
     ctx.ledger.add(ctx.where, "", Action.spike_hop, counted.some.sum(1, dtype=np.int64))
     return counted

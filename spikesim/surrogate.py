@@ -195,7 +195,7 @@ class Triangular(Surrogate):
 
 @dataclass(frozen=True)
 class FastSigmoid(Surrogate):
-    """slope = 1 / (1 + k|u|)^2. Zenke and Ganguli 2018 (SuperSpike)."""
+    """slope = 1 / (1 + k|u|)^2. snnTorch's default steepness; Zenke and Ganguli 2018."""
 
     k: float = 25.0
     code: ClassVar[int] = 3
@@ -205,6 +205,13 @@ class FastSigmoid(Surrogate):
 
     def numbers(self) -> tuple[float, float]:
         return 1.0, self.k
+
+
+@dataclass(frozen=True)
+class SuperSpike(FastSigmoid):
+    """slope = 1 / (1 + k|u|)^2, the fast sigmoid's, as steep as Norse's default. Zenke and Ganguli 2018."""
+
+    k: float = 100.0
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
 """The general integrate-and-fire neuron: every published variant that `_membrane.py` does not run.
 
     ignore     x = 0 while refractory (`IGNORES`)
-    gate       r = spikes of the step before, where the reset acts late (`DELAYED`, `RESIDUAL`)
+    gate       r = spikes of the step before, where the reset acts late (`DELAYED`, `WIPED`, `RESIDUAL`)
     charge     h = one of CHARGES, less r theta or plus r value
     hold       h = v and no spike while refractory (`HOLDS`)
     fire       s = 1 where h >= theta (> where strict), or min(most, floor(max(h, 0) / theta))
-    reset      v = one of RESETS;  DELAYED: v = h;  RESIDUAL: v = h - (s - r) theta
+    reset      v = one of RESETS;  DELAYED, WIPED: v = h;  RESIDUAL: v = h - (s - r) theta
     clip       v = max(v, floor)
     remember   a = keep a + jump s;  k = steps where s, else max(k - 1, 0)
     emit       o = s,  s (plain + times h),  or h where h > 0 else slope h
 
 with theta = threshold + strength a. All charges are linear in v and x; they differ in how float32 rounds, which is
 why each is written the way its framework writes it. `advance` is the equation, for torch and numpy alike; the kernel
-runs its lines as passes over rows. Read `general.py` for the module, `conventions.py` for who uses what.
+runs its lines as passes over rows. Read `general.py` for the switches, `lif.py` and `cuba.py` for who uses what.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BLOCK = 2048
 
 LINEAR, DIVIDED, DIVIDED_LEAK, BLENDED, BLENDED_LEAK, ABOUT_REST = range(6)
 UNTOUCHED, SUBTRACTED, REPLACED, REPLACED_AND_RAISED = range(4)
-NOW, DELAYED, RESIDUAL = range(3)
+NOW, DELAYED, RESIDUAL, WIPED = range(4)
 NEVER, HOLDS, IGNORES = range(3)
 UNCLIPPED, CLIPPED, SHIFT_CLIPPED = range(3)
 SPIKES, SCALED, RECTIFIED = range(3)
@@ -155,16 +155,17 @@ def counted(h, level, n, maximum, minimum, floor):  # type: ignore[no-untyped-de
 
 
 def advance(v, a, k, x, c, n, rule, ops):  # type: ignore[no-untyped-def]
-    """One step. -> (o, v, a, k, h)"""
+    """One step. -> (o, v, a, k)"""
     level = level_of(a, c.threshold, n) if rule.adaptive else c.threshold
     idle = k > n.zero
     if rule.refractory == IGNORES:
         x = ops.where(idle, n.zero, x)
     late = rule.when != NOW and rule.reset != UNTOUCHED
     r = ops.gate(_spikes(v, level, n, rule, ops)) if late else n.zero
-    h = CHARGES[rule.charge](v - r * v if late and rule.reset == REPLACED else v, x, c)
+    before = late and rule.reset == REPLACED and rule.when != WIPED
+    h = CHARGES[rule.charge](v - r * v if before else v, x, c)
     if late:
-        h = h + r * c.value if rule.reset == REPLACED else h - r * level
+        h = h - r * level if rule.reset == SUBTRACTED else h + r * c.value if before else h - r * h + r * c.value
     h = ops.where(idle, v, h) if rule.refractory == HOLDS else h
     s = _spikes(h, level, n, rule, ops)
     s = ops.where(idle, n.zero, s) if rule.refractory == HOLDS else s
@@ -178,8 +179,8 @@ def advance(v, a, k, x, c, n, rule, ops):  # type: ignore[no-untyped-def]
     a = n.keep * a + n.jump * s if rule.adaptive else a
     k = ops.where(s > n.zero, n.steps, ops.maximum(k - n.one, n.zero)) if rule.refractory else k
     if rule.emit == RECTIFIED:
-        return ops.where(h > n.zero, h, n.slope * h), v, a, k, h
-    return (s * (n.plain + n.times * h) if rule.emit == SCALED else s), v, a, k, h
+        return ops.where(h > n.zero, h, n.slope * h), v, a, k
+    return (s * (n.plain + n.times * h) if rule.emit == SCALED else s), v, a, k
 
 
 def _spikes(h, level, n, rule, ops):  # type: ignore[no-untyped-def]
@@ -198,20 +199,16 @@ NUMPY = Ops(np.where, np.maximum, lambda u: (u >= 0).astype(u.dtype), _counts_nu
 
 def general_reference(
     x: np.ndarray, v: np.ndarray, a: np.ndarray, k: np.ndarray, table: np.ndarray, n: Numbers, rule: Rule,
-    out: np.ndarray, kept: np.ndarray,
+    out: np.ndarray,
 ) -> None:  # fmt: skip
     """numpy twin of `general_kernel`.
 
     x, out (T, B, N); v, a, k (B, N) are read and left at their last values (a, k (B, 0) where the rule has none);
-    table (7, N or 1) is the Row; kept (0, ...), or (1, T, B, N) for the charge h, or (3, T, B, N) for h, a, k.
+    table (7, N or 1) is the Row.
     """
     c = Row(*table)
     for t in range(x.shape[0]):
-        for part, before in zip(kept[1:], (a, k)):
-            part[t] = before if before.size else 0
-        out[t], v[...], a[...], k[...], h = advance(v, a, k, x[t], c, n, rule, NUMPY)
-        if kept.shape[0]:
-            kept[0, t] = h
+        out[t], v[...], a[...], k[...] = advance(v, a, k, x[t], c, n, rule, NUMPY)
 
 
 _linear, _divided, _divided_leak = inlined(linear), inlined(divided), inlined(divided_leak)
@@ -235,13 +232,13 @@ def _min(p, q):  # type: ignore[no-untyped-def]
     return p if p < q else q
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _copied(row, out):  # type: ignore[no-untyped-def]
     for i in range(row.size):
         out[i] = row[i]
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _charge_row(code, v, x, c, h):  # type: ignore[no-untyped-def]
     if code == LINEAR:
         for i in range(h.size):
@@ -263,7 +260,7 @@ def _charge_row(code, v, x, c, h):  # type: ignore[no-untyped-def]
             h[i] = _about_rest(v[i], x[i], _one(c, i))
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _fire_row(h, level, n, rule, s):  # type: ignore[no-untyped-def]
     if rule.multi:
         for i in range(h.size):
@@ -276,24 +273,28 @@ def _fire_row(h, level, n, rule, s):  # type: ignore[no-untyped-def]
             s[i] = h[i] >= level[i]
 
 
-@njit(nogil=True)
-def _charge_late(code, reset, v, x, r, level, c, scratch, h):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _charge_late(code, reset, wiped, v, x, r, level, c, scratch, h):  # type: ignore[no-untyped-def]
     """The charge with the reset r of the spikes of the step before."""
-    if reset == REPLACED:
+    if reset == REPLACED and not wiped:
         for i in range(h.size):
             scratch[i] = v[i] - r[i] * v[i]
         _charge_row(code, scratch, x, c, h)
         for i in range(h.size):
             h[i] = h[i] + r[i] * c.value[i]
+        return
+    _charge_row(code, v, x, c, h)
+    if reset == REPLACED:
+        for i in range(h.size):
+            h[i] = h[i] - r[i] * h[i] + r[i] * c.value[i]
     else:
-        _charge_row(code, v, x, c, h)
         for i in range(h.size):
             h[i] = h[i] - r[i] * level[i]
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _reset_row(h, s, r, level, c, n, rule, v):  # type: ignore[no-untyped-def]
-    if rule.reset == UNTOUCHED or rule.when == DELAYED:
+    if rule.reset == UNTOUCHED or rule.when == DELAYED or rule.when == WIPED:
         _copied(h, v)
     elif rule.when == RESIDUAL:
         for i in range(v.size):
@@ -315,7 +316,7 @@ def _reset_row(h, s, r, level, c, n, rule, v):  # type: ignore[no-untyped-def]
             v[i] = _max(v[i] - n.floor, n.zero) + n.floor
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _remember_row(s, n, rule, a, k):  # type: ignore[no-untyped-def]
     if rule.adaptive:
         for i in range(s.size):
@@ -326,7 +327,7 @@ def _remember_row(s, n, rule, a, k):  # type: ignore[no-untyped-def]
             k[i] = n.steps if s[i] > n.zero else left
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _emit_row(h, s, n, code, out):  # type: ignore[no-untyped-def]
     if code == SPIKES:
         _copied(s, out)
@@ -339,7 +340,7 @@ def _emit_row(h, s, n, code, out):  # type: ignore[no-untyped-def]
             out[i] = h[i] if h[i] > n.zero else low
 
 
-@njit(nogil=True)
+@njit(cache=True, nogil=True)
 def _advance_row(x, v, a, k, c, n, rule, scratch, out):  # type: ignore[no-untyped-def]
     """`advance` for one row; scratch (5, m) holds h, s, r, the threshold in force and a spare row."""
     h, s, r, level, spare = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
@@ -355,7 +356,7 @@ def _advance_row(x, v, a, k, c, n, rule, scratch, out):  # type: ignore[no-untyp
             spare[i] = n.zero if k[i] > n.zero else drive
         _charge_row(rule.charge, v, spare, c, h)
     elif late:
-        _charge_late(rule.charge, rule.reset, v, x, r, level, c, spare, h)
+        _charge_late(rule.charge, rule.reset, rule.when == WIPED, v, x, r, level, c, spare, h)
     else:
         _charge_row(rule.charge, v, x, c, h)
     if rule.refractory == HOLDS:
@@ -372,8 +373,8 @@ def _advance_row(x, v, a, k, c, n, rule, scratch, out):  # type: ignore[no-untyp
     _emit_row(h, s, n, rule.emit, out)
 
 
-@njit(nogil=True)
-def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out, kept):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out):  # type: ignore[no-untyped-def]
     """All steps of neurons lo..hi of sample b. Rows are sliced from whole arrays: a row of a slice has a stride."""
     rows, scratch = np.empty((7, hi - lo), x.dtype), np.empty((5, hi - lo), x.dtype)
     for q in range(7):
@@ -383,17 +384,12 @@ def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out, kept):  # type: ignor
     _copied(c.threshold, scratch[3])
     membrane, adapted, counter = v[b, lo:hi], a[b, lo:hi], k[b, lo:hi]
     for t in range(x.shape[0]):
-        if kept.shape[0] > 1:
-            _copied(adapted, kept[1, t, b, lo:hi])
-            _copied(counter, kept[2, t, b, lo:hi])
         _advance_row(x[t, b, lo:hi], membrane, adapted, counter, c, n, rule, scratch, out[t, b, lo:hi])
-        if kept.shape[0]:
-            _copied(scratch[0], kept[0, t, b, lo:hi])
 
 
 @kernel(reference=general_reference, parallel=True)
-def general_kernel(x, v, a, k, table, n, rule, out, kept):  # type: ignore[no-untyped-def]
+def general_kernel(x, v, a, k, table, n, rule, out):  # type: ignore[no-untyped-def]
     blocks = (x.shape[2] + BLOCK - 1) // BLOCK
     for j in prange(x.shape[1] * blocks):
         lo = (j % blocks) * BLOCK
-        _run_block(j // blocks, lo, min(x.shape[2], lo + BLOCK), x, v, a, k, table, n, rule, out, kept)
+        _run_block(j // blocks, lo, min(x.shape[2], lo + BLOCK), x, v, a, k, table, n, rule, out)

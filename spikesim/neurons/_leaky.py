@@ -19,6 +19,9 @@ from .base import Neuron, State, short
 from .general import GeneralState, Variant, run_by_kernel, run_by_steps, torch_ops
 
 LEARNABLE = ("leak", "threshold", "gain", "bias")
+NEUTRAL = {"bias": 0.0, "rest": 0.0, "resistance": 1.0}
+"""Coefficients that most neurons do without: kept only where they differ from these."""
+BOUNDS: dict[str, dict[str, float]] = {"leak": {"at_least": 0, "at_most": 1}, "resistance": {"above": 0}}
 
 
 class LeakyNeuron(Neuron):
@@ -31,6 +34,7 @@ class LeakyNeuron(Neuron):
     ->     spikes (T, B, *shape) in {0, 1}, the state after the last step
 
     threshold, gain, bias, initial   numbers, or tensors that broadcast to *shape (one per channel: (C, 1, 1))
+    rest, resistance     the membrane's rest in forms of the charge that have one; x is multiplied by the resistance
     learn                names of the coefficients that become parameters: "leak", "threshold", "gain", "bias"
     refractory           steps after a spike in which the membrane is held at its reset (`hold` False: ignores input)
     max_spikes           spikes per step: min(max_spikes, floor(h / threshold)) where h > 0
@@ -38,13 +42,20 @@ class LeakyNeuron(Neuron):
     variant              everything else: see `Variant`
     """
 
+    threshold: Tensor
+    leak: Tensor
+    gain: Tensor
+    initial: Tensor
+
     def __init__(
         self,
-        threshold: float | Tensor,
+        threshold: float | Tensor = 1.0,
         *,
-        leak: float | Tensor,
-        gain: float | Tensor = 1.0,
+        leak: float | Tensor | None,
+        gain: float | Tensor | None = 1.0,
         bias: float | Tensor = 0.0,
+        rest: float | Tensor = 0.0,
+        resistance: float | Tensor = 1.0,
         reset: Reset | None = None,
         initial: float | Tensor = 0.0,
         strict: bool = False,
@@ -68,29 +79,35 @@ class LeakyNeuron(Neuron):
         if unknown:
             rule = f"a choice of {', '.join(LEARNABLE)}"
             raise ParameterError(must(f"{type(self).__name__}.learn", rule, sorted(unknown)))
-        numbers = {"threshold": threshold, "leak": leak, "gain": gain, "initial": initial}
-        if "bias" in learn or torch.is_tensor(bias) or bias != 0:
-            numbers["bias"] = bias
+        numbers = {
+            "threshold": threshold, "leak": leak, "gain": gain, "initial": initial, "bias": bias, "rest": rest,
+            "resistance": resistance,
+        }  # fmt: skip
+        bounds = {"above": float(torch.as_tensor(rest).max())}
         for name, value in numbers.items():
-            tensor = self.checked(name, value)
+            neutral = name in NEUTRAL and name not in learn and not torch.is_tensor(value) and value == NEUTRAL[name]
+            if value is None or neutral:
+                continue
+            tensor = self.checked(name, value, **(bounds if name == "threshold" else BOUNDS.get(name, {})))
             if name in learn:
                 self.register_parameter(name, nn.Parameter(tensor))
             else:
                 self.register_buffer(name, tensor)
 
-    threshold: Tensor
-    leak: Tensor
-    gain: Tensor
-    initial: Tensor
+    def optional(self, name: str, like: Tensor) -> Tensor:
+        """A coefficient that may be left out, in the dtype and on the device of `like`."""
+        kept: Tensor | None = self._parameters.get(name, self._buffers.get(name))
+        return like.new_tensor(NEUTRAL[name]) if kept is None else kept.to(like)
 
     @property
     def plain(self) -> bool:
         """Whether `coefficients` say all there is: the kernels of the plain equation may run this neuron."""
-        return self.variant.is_plain
+        return self.membrane_is_plain
 
-    def _bias(self, like: Tensor) -> Tensor:
-        bias: Tensor | None = getattr(self, "bias", None)
-        return like.new_zeros(()) if bias is None else bias.to(like)
+    @property
+    def membrane_is_plain(self) -> bool:
+        """Whether the membrane follows the plain equation, whatever stands before it."""
+        return self.variant.is_plain and "resistance" not in self._buffers
 
     def coefficients(self, like: Tensor) -> Coefficients:
         """The plain equation's numbers in the dtype and on the device of `like`."""
@@ -99,14 +116,15 @@ class LeakyNeuron(Neuron):
         if self.strict:  # H(h > threshold) is H(h >= next float above it)
             above = torch.nextafter(threshold, threshold.new_full((), torch.inf))
             threshold = threshold + (above - threshold).detach()
-        return Coefficients(self.leak.to(like), self.gain.to(like), self._bias(like), threshold, scale, shift)
+        return Coefficients(
+            self.leak.to(like), self.gain.to(like), self.optional("bias", like), threshold, scale, shift
+        )
 
     def row(self, like: Tensor) -> Row:
         """The general equation's numbers per neuron, in the dtype and on the device of `like`."""
-        value = self.reset.value if isinstance(self.reset, ToValue) else 0.0
-        rest, tau, to = (like.new_tensor(n) for n in (self.variant.rest, self.variant.tau, value))
-        c = self.coefficients(like)
-        return Row(c.leak, c.gain, c.bias, rest, tau, self.threshold.to(like), to)
+        value = like.new_tensor(self.reset.value if isinstance(self.reset, ToValue) else 0.0)
+        c, tau = self.coefficients(like), like.new_tensor(self.variant.tau)
+        return Row(c.leak, c.gain, c.bias, self.optional("rest", like), tau, self.threshold.to(like), value)
 
     def initial_state(self, shape: tuple[int, ...] | torch.Size, like: Tensor) -> Any:
         """The state before the first step for a batch of `shape` (B, *shape), with dtype and device of `like`."""
@@ -114,8 +132,8 @@ class LeakyNeuron(Neuron):
         return State(v) if self.plain else self.variant.first_state(v)
 
     def by_steps(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        if not self.plain:
-            ops, rule = torch_ops(self.surrogate, self.detach_reset), self.variant.rule(self.reset, self.strict)
+        if not self.membrane_is_plain:
+            x, ops, rule = self._resisted(x), torch_ops(self.surrogate, self.detach_reset), self._rule()
             return run_by_steps(x, state, self.row(x), self.variant.numbers(), rule, ops)
         rule_of, c, v = (gated_step if self.reset.delayed else step), self.coefficients(x), state.v
         gate: Callable[[Tensor], Tensor] = Tensor.detach if self.detach_reset else passed
@@ -126,7 +144,7 @@ class LeakyNeuron(Neuron):
         return torch.stack(spikes), State(v)
 
     def by_kernel(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        if not self.plain:
+        if not self.membrane_is_plain:
             return self._general_by_kernel(x, state)
         shape, c = x.shape, self.coefficients(x)
         if c.gain.requires_grad:  # the fused gradient leaves the gain out; gain x is rounded the same out here
@@ -144,8 +162,15 @@ class LeakyNeuron(Neuron):
         c = self.row(x)
         if torch.is_grad_enabled() and any(n.requires_grad for n in (x, *state, *c)):
             return self.by_steps(x, state)
-        return run_by_kernel(x, state, c, self.variant.numbers(), self.variant.rule(self.reset, self.strict))
+        return run_by_kernel(self._resisted(x), state, c, self.variant.numbers(), self._rule())
+
+    def _rule(self) -> Any:
+        return self.variant.rule(self.reset, self.strict)
+
+    def _resisted(self, x: Tensor) -> Tensor:
+        return x * self.optional("resistance", x) if "resistance" in self._buffers else x
 
     def extra_repr(self) -> str:
         text = f"leak={short(self.leak)}, threshold={short(self.threshold)}, reset={self.reset}, strict={self.strict}"
-        return text if self.plain else f"{text}, {self.variant}"
+        changed = ", ".join(f"{k}={v!r}" for k, v in vars(self.variant).items() if v != getattr(Variant(), k))
+        return f"{text}, {changed}" if changed else text

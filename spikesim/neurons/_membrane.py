@@ -2,7 +2,7 @@
 
     charge   h = leak v + gain x + bias
     fire     s = 1 where h >= threshold
-    reset    v = h - s (scale h + shift)          scale 0, shift threshold: by subtraction; scale 1: to a value
+    reset    v = h - s scale h - s shift          scale 0, shift threshold: by subtraction; scale 1: to -shift
 
 Gated: the reset of a spike acts at the next step (the convention of snnTorch's `reset_delay=True`), and the
 stored v is the membrane before its reset:
@@ -43,7 +43,8 @@ def step(v, x, c, spike, gate):  # type: ignore[no-untyped-def]
     """Charge, fire, reset. -> (s, v, h); `gate` passes or detaches the spike that resets."""
     h = c.leak * v + c.gain * x + c.bias
     s = spike(h - c.threshold)
-    return s, h - gate(s) * (c.scale * h + c.shift), h
+    r = gate(s)
+    return s, h - r * (c.scale * h) - r * c.shift, h
 
 
 def gated_step(v, x, c, spike, gate):  # type: ignore[no-untyped-def]

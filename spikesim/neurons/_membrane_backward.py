@@ -54,8 +54,8 @@ def gated_step_back(g, carry, h, s, slope, c, through):  # type: ignore[no-untyp
 
 
 def left_over(h, s, c):  # type: ignore[no-untyped-def]
-    """The membrane that leaks into the next step, after an immediate reset: h - s (scale h + shift)."""
-    return h - s * (c.scale * h + c.shift)
+    """The membrane that leaks into the next step, after an immediate reset."""
+    return h - s * (c.scale * h) - s * c.shift
 
 
 def gated_left_over(h, s, c):  # type: ignore[no-untyped-def]

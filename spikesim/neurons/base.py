@@ -8,7 +8,7 @@ differentiable). LIF and IF are coefficient sets of the equation in `_membrane.p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,9 @@ class State(NamedTuple):
 class Neuron(nn.Module):
     """Abstract: a spiking neuron over sequences. Subclasses give the first state and the two ways to run the loop."""
 
+    spiking: ClassVar[bool] = True
+    """Whether the output is spikes, which hardware sends as events."""
+
     def initial_state(self, shape: tuple[int, ...] | torch.Size, like: Tensor) -> Any:
         """The state before the first step for a batch of `shape` (B, *shape); a NamedTuple whose first field is v."""
         raise NotImplementedError
@@ -40,12 +43,11 @@ class Neuron(nn.Module):
         """Run over x (T, B, *shape) in one compiled loop."""
         raise NotImplementedError
 
-    def checked(self, name: str, value: float | Tensor) -> Tensor:
-        """The value as a float tensor; numbers are finite, thresholds above 0, leaks within [0, 1]."""
+    def checked(self, name: str, value: float | Tensor, **bounds: Any) -> Tensor:
+        """The value as a finite float tensor within `bounds` (see `core.params.number`)."""
         tensor = torch.as_tensor(value).detach().clone()
         tensor = tensor if tensor.dtype in MEMBRANE_DTYPES else tensor.to(torch.get_default_dtype())
         for extreme in (tensor.min(), tensor.max()) if tensor.numel() else ():
-            bounds: dict[str, Any] = {"threshold": {"above": 0}, "leak": {"at_least": 0, "at_most": 1}}.get(name, {})
             number(f"{type(self).__name__}.{name}", float(extreme), **bounds)
         return tensor
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,8 +48,9 @@ class Adaptation:
 class Variant:
     """Everything that makes a neuron more than `h = leak v + gain x + bias`, one spike and a reset.
 
-    charge, rest, tau   form of the charge, a code of `_general.py`, and its numbers
+    charge, tau         form of the charge, a code of `_general.py`, and its time constant in steps
     residual            subtraction counts what the late reset has already taken (snnTorch's `reset_delay=False`)
+    wiped               a late reset to a value comes after the charge, whose input is lost (snnTorch's Synaptic)
     raised              the reset value is added to every neuron (Sinabs' MembraneReset)
     refractory, hold    steps after a spike in which the membrane is held; hold False: in which input is ignored
     max_spikes          spikes per step: floor(h / threshold), at most this many; 1 is a spiking neuron
@@ -60,9 +61,9 @@ class Variant:
     """
 
     charge: int = g.LINEAR
-    rest: float = 0.0
     tau: float = 1.0
     residual: bool = False
+    wiped: bool = False
     raised: bool = False
     refractory: int = 0
     hold: bool = True
@@ -84,7 +85,6 @@ class Variant:
         number(f"{owner}.refractory", self.refractory, at_least=0, unit="steps", integer=True)
         number(f"{owner}.max_spikes", self.max_spikes, at_least=1, integer=True)
         number(f"{owner}.tau", self.tau, at_least=1, unit="steps")
-        number(f"{owner}.rest", self.rest)
         for name, value in (("floor", self.floor), ("slope", self.slope)):
             if value is not None:
                 number(f"{owner}.{name}", value)
@@ -109,10 +109,15 @@ class Variant:
         clip = g.UNCLIPPED if self.floor is None else g.SHIFT_CLIPPED if self.shifted else g.CLIPPED
         analog = g.SPIKES if (self.plain, self.times) == (1.0, 0.0) else g.SCALED
         return g.Rule(
-            charge=self.charge, reset=code, when=g.RESIDUAL if self.residual else g.DELAYED if reset.delayed else g.NOW,
+            charge=self.charge, reset=code, when=self._when(reset),
             strict=strict, multi=self.max_spikes > 1, refractory=refractory, adaptive=self.adaptation is not None,
             clip=clip, emit=analog if self.slope is None else g.RECTIFIED,
         )  # fmt: skip
+
+    def _when(self, reset: Reset) -> int:
+        if self.residual:
+            return g.RESIDUAL
+        return g.NOW if not reset.delayed else g.WIPED if self.wiped else g.DELAYED
 
     def numbers(self) -> g.Numbers:
         """The coefficients of the layer as Python numbers."""
@@ -158,40 +163,33 @@ def run_by_steps(
     n, (v, a, k) = g.Numbers(*(x.new_tensor(q) for q in numbers)), state
     out = []
     for drive in x:
-        o, v, a, k, _ = g.advance(v, a, k, drive, c, n, rule, ops)
+        o, v, a, k = g.advance(v, a, k, drive, c, n, rule, ops)
         out.append(o)
     return torch.stack(out), GeneralState(v, a, k)
 
 
 _SCHEMA = (
-    "(Tensor x, Tensor v, Tensor a, Tensor k, Tensor table, float[] numbers, int[] rule, bool keep)"
-    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
+    "(Tensor x, Tensor v, Tensor a, Tensor k, Tensor table, float[] numbers, int[] rule)"
+    " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
 
-def _planes(rule: list[Any], keep: bool) -> int:
-    """How much is kept for the backward pass: nothing, the charge, or the charge with a and k."""
-    return (3 if g.Rule(*rule).refractory or g.Rule(*rule).adaptive else 1) if keep else 0
-
-
 @torch.library.custom_op("spikesim::general", mutates_args=(), device_types="cpu", schema=_SCHEMA)
-def general(x, v, a, k, table, numbers, rule, keep):  # type: ignore[no-untyped-def]
-    """Output (T, B, N), last v, a, k (B, N or 0) and what the backward pass needs (P, T, B, N)."""
-    kind = x.numpy().dtype.type
-    out, kept = torch.empty_like(x), x.new_empty((_planes(rule, keep), *x.shape))
+def general(x, v, a, k, table, numbers, rule):  # type: ignore[no-untyped-def]
+    """Output (T, B, N) and the last v, a, k (B, N or 0)."""
+    kind, out = x.numpy().dtype.type, torch.empty_like(x)
     parts = [part.clone().contiguous() for part in (v, a, k)]
     if x.numel():
         g.general_kernel(
             x.numpy(), *(p.numpy() for p in parts), np.ascontiguousarray(table.numpy()),
-            g.Numbers(*(kind(q) for q in numbers)), g.Rule(*rule), out.numpy(), kept.numpy(),
+            g.Numbers(*(kind(q) for q in numbers)), g.Rule(*rule), out.numpy(),
         )  # fmt: skip
-    return out, *parts, kept
+    return out, *parts
 
 
 @general.register_fake
-def _(x, v, a, k, table, numbers, rule, keep):  # type: ignore[no-untyped-def]
-    parts = (torch.empty_like(part) for part in (v, a, k))
-    return torch.empty_like(x), *parts, x.new_empty((_planes(rule, keep), *x.shape))
+def _(x, v, a, k, table, numbers, rule):  # type: ignore[no-untyped-def]
+    return torch.empty_like(x), *(torch.empty_like(part) for part in (v, a, k))
 
 
 def run_by_kernel(
@@ -204,8 +202,8 @@ def run_by_kernel(
     lead = (1,) if one else (batch,)
     rows = [q.detach().reshape(1) if one else q.detach().expand(shape).reshape(-1) for q in c]
     flat = [part.detach().reshape(*lead, -1) if part.numel() else part.new_zeros((*lead, 0)) for part in state]
-    out, v, a, k, _ = general(
-        x.detach().reshape(steps, *lead, -1).contiguous(), *flat, torch.stack(rows), list(numbers), list(rule), False
+    out, v, a, k = general(
+        x.detach().reshape(steps, *lead, -1).contiguous(), *flat, torch.stack(rows), list(numbers), list(rule)
     )
     parts = (new.reshape(old.shape) for new, old in zip((v, a, k), state))
     return out.reshape(x.shape), GeneralState(*parts)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ._leaky import LeakyNeuron
+from ._resets import BySubtraction, ToValue
 
 
 class IF(LeakyNeuron):
@@ -19,3 +20,9 @@ class IF(LeakyNeuron):
 
     def __init__(self, threshold: float | Tensor = 1.0, **options: Any) -> None:
         super().__init__(threshold, leak=1.0, **options)
+
+    @classmethod
+    def spikingjelly(cls, v_threshold: float = 1.0, v_reset: float | None = 0.0, **options: Any) -> IF:
+        """SpikingJelly's IFNode: v_reset None for the soft reset; starts at v_reset."""
+        options.setdefault("reset", BySubtraction() if v_reset is None else ToValue(v_reset))
+        return cls(v_threshold, initial=v_reset or 0.0, **options)

@@ -91,7 +91,7 @@ class SignedIF(Neuron):
     ) -> None:
         super().__init__()
         self.surrogate = surrogate or ATan()
-        self.register_buffer("threshold", self.checked("threshold", threshold))
+        self.register_buffer("threshold", self.checked("threshold", threshold, above=0))
         self.register_buffer("initial", self.checked("initial", initial))
 
     def initial_state(self, shape: tuple[int, ...] | torch.Size, like: Tensor) -> SignedState:

@@ -3,6 +3,7 @@
     AFTER_DECAY    i = leak i + x;       o = i              snnTorch, NIR, Lava
     BEFORE_DECAY   i = leak (i + x);     o = i              Sinabs, Rockpool
     DECAYS_LAST    o = i + x;            i = o - loss o     Norse, with loss = 1 - leak
+    BLENDED        i = i + loss (x - i); o = i              NIR (Euler), with loss = dt / tau
 
 The forms are one recurrence whose output is taken at three places; each is rounded as its frameworks round it.
 Read `integrator.py` for the readout and `cuba.py` for the neuron behind a synapse.
@@ -22,7 +23,7 @@ from ..core.kernel import inlined, kernel
 BLOCK = 8192
 """Neurons per parallel block: the current stays in the L2 cache over all steps."""
 
-AFTER_DECAY, BEFORE_DECAY, DECAYS_LAST = range(3)
+AFTER_DECAY, BEFORE_DECAY, DECAYS_LAST, BLENDED = range(4)
 
 
 def after_decay(i, x, leak):  # type: ignore[no-untyped-def]
@@ -43,7 +44,13 @@ def decays_last(i, x, loss):  # type: ignore[no-untyped-def]
     return o, o - loss * o
 
 
-FORMS = (after_decay, before_decay, decays_last)
+def blended(i, x, loss):  # type: ignore[no-untyped-def]
+    """-> (o, i)"""
+    i = i + loss * (x - i)
+    return i, i
+
+
+FORMS = (after_decay, before_decay, decays_last, blended)
 
 
 def synapse_reference(code: int, x: np.ndarray, i: np.ndarray, leak: np.ndarray, out: np.ndarray) -> None:
@@ -53,6 +60,7 @@ def synapse_reference(code: int, x: np.ndarray, i: np.ndarray, leak: np.ndarray,
 
 
 _after, _before, _last = inlined(after_decay), inlined(before_decay), inlined(decays_last)
+_blended = inlined(blended)
 
 
 @kernel(reference=synapse_reference, parallel=True)
@@ -71,9 +79,12 @@ def synapse_kernel(code, x, i, leak, out):  # type: ignore[no-untyped-def]
             elif code == BEFORE_DECAY:
                 for n in range(hi - lo):
                     row[n], current[n] = _before(current[n], drive[n], keep[n])
-            else:
+            elif code == DECAYS_LAST:
                 for n in range(hi - lo):
                     row[n], current[n] = _last(current[n], drive[n], keep[n])
+            else:
+                for n in range(hi - lo):
+                    row[n], current[n] = _blended(current[n], drive[n], keep[n])
 
 
 def after_decay_back(g, carry, before, x, o, leak):  # type: ignore[no-untyped-def]
@@ -94,7 +105,13 @@ def decays_last_back(g, carry, before, x, o, loss):  # type: ignore[no-untyped-d
     return total, total, -(carry * o)
 
 
-BACK = (after_decay_back, before_decay_back, decays_last_back)
+def blended_back(g, carry, before, x, o, loss):  # type: ignore[no-untyped-def]
+    """Adjoint of `blended`."""
+    total = g + carry
+    return loss * total, total - loss * total, total * (x - before)
+
+
+BACK = (after_decay_back, before_decay_back, decays_last_back, blended_back)
 
 
 def synapse_back_reference(
@@ -112,7 +129,8 @@ def synapse_back_reference(
         leak_sum += part
 
 
-_after_back, _before_back, _last_back = inlined(after_decay_back), inlined(before_decay_back), inlined(decays_last_back)
+_after_back, _before_back = inlined(after_decay_back), inlined(before_decay_back)
+_last_back, _blended_back = inlined(decays_last_back), inlined(blended_back)
 
 
 @kernel(reference=synapse_back_reference, parallel=True)
@@ -135,9 +153,13 @@ def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum
                 for n in range(hi - lo):
                     d[n], flow[n], part = _before_back(g[n], flow[n], before[n], u[n], o[n], keep[n])
                     total[n] += part
-            else:
+            elif code == DECAYS_LAST:
                 for n in range(hi - lo):
                     d[n], flow[n], part = _last_back(g[n], flow[n], before[n], u[n], o[n], keep[n])
+                    total[n] += part
+            else:
+                for n in range(hi - lo):
+                    d[n], flow[n], part = _blended_back(g[n], flow[n], before[n], u[n], o[n], keep[n])
                     total[n] += part
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..core.raster import SparseRaster
 from ..layers import SumPool2d
-from ..neurons import IF, LIF
+from ..neurons._leaky import LeakyNeuron
 from .base import Stage
 from .convolution import ConvolutionStage, paddings
 from .dense import DenseStage
@@ -139,7 +139,7 @@ def compiled(nodes: Mapping[str, nn.Module], order: tuple[str, ...], shape: tupl
         side = _window(module, (SumPool2d, nn.AvgPool2d)) if len(at) == 3 else 0
         if side:
             stages.append(SumStage(name, at, side, 1.0 if isinstance(module, SumPool2d) else 1 / side**2))
-        elif names and type(nodes[names[0]]) in (LIF, IF) and _linear(module, at):
+        elif names and _plain(nodes[names[0]]) and _linear(module, at):
             stages.append(_stage(nodes, module, names, at))
         else:
             return None
@@ -159,6 +159,11 @@ def _stage(nodes: Mapping[str, nn.Module], module: nn.Module, names: list[str], 
     if pool:
         stage.out_name = names.pop(0)
     return stage
+
+
+def _plain(module: nn.Module) -> bool:
+    """Whether a node is neurons of the plain equation."""
+    return isinstance(module, LeakyNeuron) and module.plain
 
 
 def _linear(module: nn.Module, at: tuple[int, ...]) -> bool:
