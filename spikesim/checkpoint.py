@@ -19,7 +19,22 @@ from .core.files import folder, read_json, write_json, written
 from .errors import ArtefactError, must, nearest
 from .layers import CumulativeMaxPool2d, Scale, SumPool2d
 from .network import Conversion, Edge, Network
-from .neurons import IF, LIF, BySubtraction, NoReset, Reset, SignedIF, ToValue
+from .neurons import (
+    IF,
+    LIAF,
+    LIF,
+    AdaptiveLIF,
+    BySubtraction,
+    CuBaLIF,
+    Integrator,
+    NoReset,
+    ParametricLIF,
+    Reset,
+    SignedIF,
+    ToValue,
+)  # fmt: skip
+from .neurons._leaky import LeakyNeuron
+from .neurons.general import Adaptation, Variant
 from .readout import readout_of
 
 FORMAT = 1
@@ -29,6 +44,7 @@ _RESETS: dict[str, type[Reset]] = {r.__name__: r for r in (BySubtraction, ToValu
 _SURROGATES = {
     s.__name__: s for s in vars(surrogate).values() if isinstance(s, type) and issubclass(s, surrogate.Surrogate)
 }
+_NEURONS: dict[str, type[LeakyNeuron]] = {k.__name__: k for k in (IF, LIF, AdaptiveLIF, LIAF, CuBaLIF, ParametricLIF)}
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Linear: ("in_features", "out_features"),
@@ -69,15 +85,13 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
     """A node as JSON: kind and settings."""
     if isinstance(module, SignedIF):
         return {"kind": "SignedIF", "surrogate": _named(module.surrogate)}
-    if isinstance(module, (IF, LIF)):
-        learn = sorted(module._parameters)
-        return {
-            "kind": type(module).__name__, "reset": _named(module.reset), "surrogate": _named(module.surrogate),
-            "strict": module.strict, "detach_reset": module.detach_reset, "learn": learn,
-        }  # fmt: skip
+    if type(module) in _NEURONS.values():
+        return _described_neuron(module)
+    if isinstance(module, Integrator):
+        return {"kind": "Integrator", "learn": bool(module._parameters)}
     settings = _SETTINGS.get(type(module))
     if settings is None:
-        known = ", ".join([*_KINDS, "IF", "LIF", "SignedIF"])
+        known = ", ".join([*_KINDS, *_NEURONS, "SignedIF", "Integrator"])
         raise ArtefactError(
             must(f"network.{name}", f"one of {known}", type(module).__name__, "replace it before saving")
         )
@@ -95,16 +109,35 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
         return SignedIF(
             tensors[f"{name}.threshold"], initial=tensors[f"{name}.initial"], surrogate=surrogate_of(**slope)
         )
-    if kind in ("IF", "LIF"):
-        reset, slope = dict(settings["reset"]), dict(settings["surrogate"])
-        options: dict[str, Any] = {
-            "threshold": tensors[f"{name}.threshold"], "gain": tensors[f"{name}.gain"], "initial": tensors[f"{name}.initial"],
-            "reset": _lookup(_RESETS, reset.pop("kind"), name)(**reset),
-            "surrogate": _lookup(_SURROGATES, slope.pop("kind"), name)(**slope),
-            "strict": settings["strict"], "detach_reset": settings["detach_reset"], "learn": settings["learn"],
-        }  # fmt: skip
-        return IF(**options) if kind == "IF" else LIF(tensors[f"{name}.leak"], **options)
+    if kind == "Integrator":
+        return Integrator(tensors[f"{name}.leak"], learn=bool(settings["learn"]))
+    if kind in _NEURONS:
+        own = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
+        return _rebuilt_neuron(name, _NEURONS[kind], settings, own)
     return _lookup(_KINDS, kind, name)(**settings)
+
+
+def _described_neuron(module: Any) -> dict[str, Any]:
+    changed = {k: v for k, v in asdict(module.variant).items() if v != getattr(Variant(), k)}
+    return {
+        "kind": type(module).__name__, "reset": _named(module.reset), "surrogate": _named(module.surrogate),
+        "strict": module.strict, "detach_reset": module.detach_reset, "learn": sorted(module._parameters),
+        "variant": changed, **{name: getattr(module, name) for name in module.SETTINGS},
+    }  # fmt: skip
+
+
+def _rebuilt_neuron(
+    name: str, kind: type[LeakyNeuron], described: dict[str, Any], tensors: dict[str, Tensor]
+) -> LeakyNeuron:
+    reset, slope = dict(described["reset"]), dict(described["surrogate"])
+    variant = dict(described.get("variant", {}))
+    if variant.get("adaptation"):
+        variant["adaptation"] = Adaptation(**variant["adaptation"])
+    settings = {
+        **described, "variant": Variant(**variant), "reset": _lookup(_RESETS, reset.pop("kind"), name)(**reset),
+        "surrogate": _lookup(_SURROGATES, slope.pop("kind"), name)(**slope),
+    }  # fmt: skip
+    return kind.restored(settings, tensors, described["learn"])
 
 
 def _lookup(table: Mapping[str, Callable[..., Any]], kind: Any, name: str) -> Callable[..., Any]:

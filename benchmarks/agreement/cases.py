@@ -55,10 +55,15 @@ def _spikingjelly() -> dict[str, Case]:
         for decay in (True, False):
             how = {"v_reset": reset, "decay_input": decay}
             made[f"SpikingJelly LIFNode, v_reset={reset}, decay_input={decay}"] = Case(
-                "spikingjelly", lambda h=how: ss.LIF.spikingjelly(10.0, **h), {**how, "tau": 10.0}, 8.0 if decay else 1.0
+                "spikingjelly",
+                lambda h=how: ss.LIF.spikingjelly(10.0, **h),
+                {**how, "tau": 10.0},
+                8.0 if decay else 1.0,
             )
         only = {"v_reset": reset}
-        made[f"SpikingJelly IFNode, v_reset={reset}"] = Case("spikingjelly", lambda h=only: ss.IF.spikingjelly(**h), only)
+        made[f"SpikingJelly IFNode, v_reset={reset}"] = Case(
+            "spikingjelly", lambda h=only: ss.IF.spikingjelly(**h), only
+        )
     return made
 
 
@@ -66,7 +71,9 @@ def _norse() -> dict[str, Case]:
     made = {}
     for reset in (0.0, None):
         box = {"v_th": 0.1, "v_reset": reset}
-        made[f"Norse LIFBox, v_reset={reset}"] = Case("norse", lambda h=box: ss.LIF.norse_box(**h), {**box, "box": True})
+        made[f"Norse LIFBox, v_reset={reset}"] = Case(
+            "norse", lambda h=box: ss.LIF.norse_box(**h), {**box, "box": True}
+        )
     made["Norse LIF"] = Case("norse", lambda: ss.CuBaLIF.norse(v_th=0.3), {"v_th": 0.3, "v_reset": 0.0, "box": False})
     lif = {"tau": 0.012, "v_leak": 0.05, "v_threshold": 0.4}
     made["NIR LIF (Norse)"] = Case("nir", lambda: ss.LIF.nir(**lif), {"kind": "LIF", **lif}, 4.0)

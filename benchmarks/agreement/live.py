@@ -56,7 +56,6 @@ def norse(x: Tensor, *, v_th: float, v_reset: float | None, box: bool) -> Ran:
 def nir(x: Tensor, *, kind: str, **numbers: float) -> Ran:
     """NIR's nodes as Norse runs them (its importer takes r of a CubaLIF, and no v_reset)."""
     import nir as format
-    import norse.torch as nt
     import numpy as np
 
     node = getattr(format, kind)(**{

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,9 @@ class LeakyNeuron(Neuron):
     floor                lower bound of the membrane
     variant              everything else: see `Variant`
     """
+
+    SETTINGS: ClassVar[tuple[str, ...]] = ()
+    """What a kind has besides the attributes and coefficients of all."""
 
     threshold: Tensor
     leak: Tensor
@@ -94,6 +97,21 @@ class LeakyNeuron(Neuron):
             else:
                 self.register_buffer(name, tensor)
 
+    @classmethod
+    def restored(cls, settings: dict[str, Any], tensors: dict[str, Tensor], learn: Collection[str]) -> Self:
+        """A neuron from its settings (attribute: value) and coefficients, those in `learn` as parameters; for loading."""
+        self = cls.__new__(cls)
+        nn.Module.__init__(self)
+        for name in ("reset", "surrogate", "strict", "detach_reset", "variant", *cls.SETTINGS):
+            setattr(self, name, settings[name])
+        self.variant.check(cls.__name__, self.reset, self.strict)
+        for name, tensor in tensors.items():
+            if name in learn:
+                self.register_parameter(name, nn.Parameter(tensor))
+            else:
+                self.register_buffer(name, tensor)
+        return self
+
     def optional(self, name: str, like: Tensor) -> Tensor:
         """A coefficient that may be left out, in the dtype and on the device of `like`."""
         kept: Tensor | None = self._parameters.get(name, self._buffers.get(name))
@@ -133,8 +151,7 @@ class LeakyNeuron(Neuron):
 
     def by_steps(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         if not self.membrane_is_plain:
-            x, ops, rule = self._resisted(x), torch_ops(self.surrogate, self.detach_reset), self._rule()
-            return run_by_steps(x, state, self.row(x), self.variant.numbers(), rule, ops)
+            return self._general_by_steps(x, state)
         rule_of, c, v = (gated_step if self.reset.delayed else step), self.coefficients(x), state.v
         gate: Callable[[Tensor], Tensor] = Tensor.detach if self.detach_reset else passed
         spikes = []
@@ -158,10 +175,14 @@ class LeakyNeuron(Neuron):
         )  # fmt: skip
         return spikes.reshape(shape), State(last.reshape(shape[1:]))
 
+    def _general_by_steps(self, x: Tensor, state: GeneralState) -> tuple[Tensor, GeneralState]:
+        x, ops = self._resisted(x), torch_ops(self.surrogate, self.detach_reset)
+        return run_by_steps(x, state, self.row(x), self.variant.numbers(), self._rule(), ops)
+
     def _general_by_kernel(self, x: Tensor, state: GeneralState) -> tuple[Tensor, GeneralState]:
         c = self.row(x)
         if torch.is_grad_enabled() and any(n.requires_grad for n in (x, *state, *c)):
-            return self.by_steps(x, state)
+            return self._general_by_steps(x, state)
         return run_by_kernel(self._resisted(x), state, c, self.variant.numbers(), self._rule())
 
     def _rule(self) -> Any:

@@ -42,6 +42,8 @@ class CuBaLIF(LIF):
     Gerstner and Kistler 2002, section 4.1.
     """
 
+    SETTINGS = ("decays", "weighted")
+
     alpha: Tensor
 
     def __init__(

@@ -91,7 +91,7 @@ class Variant:
         late = reset.delayed or self.residual
         for name, used in (
             ("refractory", self.refractory > 0), ("max_spikes", self.max_spikes > 1), ("adaptation", self.adaptation),
-            ("floor", self.floor is not None),
+            ("floor", self.floor is not None), ("raised", self.raised),
         ):  # fmt: skip
             if late and used:
                 raise ParameterError(must(f"{owner}.{name}", "left out where the reset acts at the next step", name))

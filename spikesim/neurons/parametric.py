@@ -19,6 +19,8 @@ class ParametricLIF(LeakyNeuron):
     Other arguments, shapes and state: see `LeakyNeuron`. Fang et al. 2021, equation 11.
     """
 
+    SETTINGS = ("decay_input",)
+
     def __init__(
         self, tau: float | Tensor = 2.0, threshold: float | Tensor = 1.0, *, decay_input: bool = True, **options: Any
     ) -> None:
