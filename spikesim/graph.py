@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
 
 from torch import nn
 
@@ -75,11 +76,31 @@ def planned(names: tuple[str, ...], edges: tuple[Edge, ...], output: str) -> Pla
     return Plan(order, sources, min(back) if back else None)
 
 
-def in_a_row(plan: Plan, output: str) -> tuple[str, ...] | None:
-    """The nodes in order where each has the one before as its only source and the last is the output; else None."""
-    before = INPUT
+class Row(NamedTuple):
+    """Nodes one after the other, the last of them the output.
+
+    order  their names, without those that loops run through
+    loops  node that is fed back -> the delayed edge out of it, whose target feeds it at once
+    """
+
+    order: tuple[str, ...]
+    loops: dict[str, Edge]
+
+
+def in_a_row(plan: Plan, output: str) -> Row | None:
+    """The nodes as a row where each has the one before as its only source, but for loops over one node; else None."""
+    edges = [e for name in plan.order for e in plan.sources[name]]
+    loops: dict[str, Edge] = {}
     for name in plan.order:
-        if [(e.source, e.delay) for e in plan.sources[name]] != [(before, 0)]:
+        before, after = plan.sources[name], [e for e in edges if e.source == name]
+        if len(before) == 1 and before[0].delay and [(e.target, e.delay) for e in after] == [(before[0].source, 0)]:
+            loops[before[0].source] = before[0]
+    around = {edge.target for edge in loops.values()}
+    order = tuple(name for name in plan.order if name not in around)
+    last = INPUT
+    for name in order:
+        if [(e.source, e.delay) for e in plan.sources[name] if e.source not in around] != [(last, 0)]:
             return None
-        before = name
-    return plan.order if before == output else None
+        last = name
+    fed = sum(len(plan.sources[name]) > 1 for name in order)
+    return Row(order, loops) if last == output and fed == len(loops) else None

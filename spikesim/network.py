@@ -29,7 +29,7 @@ from .layers.counting import spike_activity
 from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
-from .stages import EVENTS, Program, compiled
+from .stages import EVENTS, Past, Program, compiled
 
 
 class NetworkState(NamedTuple):
@@ -209,10 +209,13 @@ class Network(nn.Module):
         self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: _Job
     ) -> tuple[Tensor, NetworkState, dict[str, Any]]:
         assert isinstance(job.engine, EventDriven)
-        y, nodes, kept = program.run(
-            x, state.nodes, always=job.engine.always, keep=job.record, budget_mb=job.engine.budget_mb
+        loops = {edge: Past(line.transpose(0, 1)) for edge, line in state.delayed.items()}
+        y, after, kept = program.run(
+            x, {**state.nodes, **loops}, always=job.engine.always, keep=job.record, budget_mb=job.engine.budget_mb
         )
-        return y, NetworkState(state.step + y.shape[0], nodes, state.delayed), kept
+        delayed = {key: past.spikes.transpose(0, 1) for key, past in after.items() if isinstance(past, Past)}
+        nodes = {key: value for key, value in after.items() if not isinstance(value, Past)}
+        return y, NetworkState(state.step + y.shape[0], nodes, delayed), kept
 
     def _entered(self, x: SparseRaster, job: _Job) -> dict[str, Tensor]:
         """Values of the first nodes computed from the events, where that is one `nn.Linear` (behind a Flatten or not)."""

@@ -5,5 +5,6 @@ spikes pass between layers as bits. Read `program.py` for how a network becomes 
 """
 
 from .program import EVENTS, Program, compiled
+from .recurrent import Past
 
-__all__ = ["EVENTS", "Program", "compiled"]
+__all__ = ["EVENTS", "Past", "Program", "compiled"]

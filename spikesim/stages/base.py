@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Stage:
 
     def packed(self) -> tuple[Any, ...]:
         """What `pack` gives, made again only when a parameter has changed."""
-        now = stamp(self.linear, self.neuron)
+        now = stamp(*self.modules)
         if now != self._stamp:
             self._packed, self._stamp = self.pack(), now
         return self._packed
@@ -71,16 +72,28 @@ class Stage:
             return np.float32(n.item())
         return padded(n.expand(self.neuron_shape).reshape(-1).numpy(), size)
 
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """All modules the stage stands for."""
+        return self.linear, self.neuron
+
     def run(
-        self, x: SparseRaster | Tensor, state: State | None, *, always: bool
-    ) -> tuple[SparseRaster | Tensor, State]:
-        """Spikes of the whole raster: by events where that is faster (`always`: in any case), else densely."""
+        self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
+    ) -> tuple[SparseRaster | Tensor, dict[Any, Any]]:
+        """Spikes of the whole raster and the states after it: by events where that is faster (`always`: in any case)."""
+        state, x = states.get(self.name), self.where_sparse(x, always)
+        if isinstance(x, Tensor):
+            out, after = self.densely(x, state)
+            return out, {self.name: after}
+        spikes, v = self.spikes(x, None if state is None else state.v.reshape(x.batch, -1).numpy())
+        return spikes, {self.name: State(torch.from_numpy(v).view(x.batch, *self.neuron_shape))}
+
+    def where_sparse(self, x: SparseRaster | Tensor, always: bool) -> SparseRaster | Tensor:
+        """x as events where the kernel is the faster way (`always`: in any case), else dense."""
         limit = 1.0 if always else self.break_even
-        x = SparseRaster.where_sparse(x, limit) if isinstance(x, Tensor) else x
-        if isinstance(x, Tensor) or x.density > limit:
-            return self.densely(x if isinstance(x, Tensor) else x.dense(), state)
-        out, v = self.spikes(x, None if state is None else state.v.reshape(x.batch, -1).numpy())
-        return out, State(torch.from_numpy(v).view(x.batch, *self.neuron_shape))
+        if isinstance(x, Tensor):
+            return SparseRaster.where_sparse(x, limit)
+        return x if x.density <= limit else x.dense()
 
     def densely(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         """The same by one dense product over all steps and the neuron's own kernel."""

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from ..core.raster import SparseRaster
+from ..graph import Edge, Row
 from ..layers import SumPool2d
 from ..neurons._leaky import LeakyNeuron
 from .base import Stage
 from .convolution import ConvolutionStage, paddings
 from .dense import DenseStage
+from .recurrent import RecurrentStage
 
 EVENTS = ".events"
 """Ending of a recording's name that asks for a SparseRaster."""
@@ -36,11 +38,13 @@ class SumStage:
         self.table = np.where(inside, (c * high + y // side) * wide + x // side, -1).ravel().astype(np.int32)
         self.drops, self.side = not inside.all(), side
 
-    def run(self, x: SparseRaster | Tensor, state: Any, *, always: bool) -> tuple[SparseRaster | Tensor, None]:
+    def run(
+        self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
+    ) -> tuple[SparseRaster | Tensor, dict[Any, Any]]:
         """The events relabelled."""
         if isinstance(x, Tensor):
             summed = nn.functional.avg_pool2d(x.flatten(0, 1), self.side, divisor_override=1)
-            return (summed * float(self.value)).unflatten(0, x.shape[:2]), None
+            return (summed * float(self.value)).unflatten(0, x.shape[:2]), {}
         ptr, idx, val = x.ptr, self.table[x.idx], x.val
         if self.drops:
             kept = idx >= 0
@@ -48,7 +52,7 @@ class SumStage:
             idx, val = idx[kept], None if val is None else val[kept]
         if self.value != 1:
             val = np.full(idx.size, self.value) if val is None else val * self.value
-        return SparseRaster.trusted(ptr, idx, val, x.steps, self.out_shape), None
+        return SparseRaster.trusted(ptr, idx, val, x.steps, self.out_shape), {}
 
 
 class Program:
@@ -61,7 +65,7 @@ class Program:
         self.stages = stages
         spiking = [stage for stage in stages if isinstance(stage, Stage)]
         self.outputs = frozenset(stage.out_name for stage in spiking)
-        self.modules = [module for stage in spiking for module in (stage.linear, stage.neuron)]
+        self.modules = [module for stage in spiking for module in stage.modules]
         self.largest = max(max(prod(s.in_shape), prod(s.neuron_shape)) for s in spiking)
 
     def can_record(self, names: Collection[str]) -> bool:
@@ -69,10 +73,10 @@ class Program:
         return {name.removesuffix(EVENTS) for name in names} <= self.outputs
 
     def run(
-        self, x: Tensor | SparseRaster, states: Mapping[str, Any], *, always: bool, keep: Collection[str],
+        self, x: Tensor | SparseRaster, states: Mapping[Any, Any], *, always: bool, keep: Collection[str],
         budget_mb: float,
-    ) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:  # fmt: skip
-        """(T, B, *shape) -> output of the last stage, {neuron node: its state}, {kept node: its spikes}.
+    ) -> tuple[Tensor, dict[Any, Any], dict[str, Any]]:  # fmt: skip
+        """(T, B, *shape) -> output of the last stage, {neuron node: its state, delayed edge: `Past`}, {kept node: its spikes}.
 
         Samples go through in parts whose largest activation, were it dense, would take eight times `budget_mb`.
         """
@@ -92,16 +96,16 @@ class Program:
         return torch.cat(outputs, 1), joined, recorded
 
     def _run(
-        self, x: Tensor | SparseRaster, states: Mapping[str, Any], always: bool, keep: Collection[str]
-    ) -> tuple[Tensor, dict[str, Any], dict[str, Any]]:
-        after: dict[str, Any] = dict(states)
+        self, x: Tensor | SparseRaster, states: Mapping[Any, Any], always: bool, keep: Collection[str]
+    ) -> tuple[Tensor, dict[Any, Any], dict[str, Any]]:
+        after: dict[Any, Any] = dict(states)
         kept: dict[str, Any] = {}
         for stage in self.stages:
             if isinstance(x, Tensor):
                 x = x.reshape(*x.shape[:2], *stage.in_shape)
-            x, state = stage.run(x, states.get(stage.name), always=always)
+            x, changed = stage.run(x, states, always=always)
+            after |= changed
             if isinstance(stage, Stage):
-                after[stage.name] = state
                 if stage.out_name in keep:
                     kept[stage.out_name] = as_tensor(x)
                 if stage.out_name + EVENTS in keep:
@@ -126,10 +130,10 @@ def as_tensor(x: Tensor | SparseRaster) -> Tensor:
     return x if isinstance(x, Tensor) else x.dense()
 
 
-def compiled(nodes: Mapping[str, nn.Module], order: tuple[str, ...], shape: tuple[int, ...]) -> Program | None:
+def compiled(nodes: Mapping[str, nn.Module], row: Row, shape: tuple[int, ...]) -> Program | None:
     """The program of nodes in a row for inputs of `shape`, or None where a node has no place in a stage."""
     stages: list[Stage | SumStage] = []
-    names, at = list(order), tuple(shape)
+    names, at = list(row.order), tuple(shape)
     while names:
         name = names.pop(0)
         module = nodes[name]
@@ -140,17 +144,23 @@ def compiled(nodes: Mapping[str, nn.Module], order: tuple[str, ...], shape: tupl
         if side:
             stages.append(SumStage(name, at, side, 1.0 if isinstance(module, SumPool2d) else 1 / side**2))
         elif names and _plain(nodes[names[0]]) and _linear(module, at):
-            stages.append(_stage(nodes, module, names, at))
+            stages.append(_stage(nodes, module, names, at, row.loops))
         else:
             return None
         at = stages[-1].out_shape
+    if sum(isinstance(stage, RecurrentStage) for stage in stages) != len(row.loops):
+        return None
     return Program(stages) if stages and isinstance(stages[-1], Stage) else None
 
 
-def _stage(nodes: Mapping[str, nn.Module], module: nn.Module, names: list[str], at: tuple[int, ...]) -> Stage:
+def _stage(
+    nodes: Mapping[str, nn.Module], module: nn.Module, names: list[str], at: tuple[int, ...], loops: Mapping[str, Edge]
+) -> Stage:
     """The stage of a linear node and the neurons at the head of `names`; takes them, and a max pool after them."""
     name = names.pop(0)
     neuron: Any = nodes[name]
+    if isinstance(module, nn.Linear) and name in loops and type(nodes[loops[name].target]) is nn.Linear:
+        return RecurrentStage(name, module, neuron, at, nodes[loops[name].target], loops[name])
     if isinstance(module, nn.Linear):
         return DenseStage(name, module, neuron, at, (module.out_features,))
     assert isinstance(module, nn.Conv2d)

@@ -13,10 +13,11 @@ import spikesim as ss
 from spikesim.core import binning, raster, simd
 from spikesim.core.events import Columns, Window
 from spikesim.core.raster import SparseRaster
+from spikesim.graph import Row
 from spikesim.layers import linear
 from spikesim.neurons import _membrane
 from spikesim.neurons._membrane import Coefficients
-from spikesim.stages import convolution, dense, packed
+from spikesim.stages import convolution, dense, packed, recurrent
 
 VALUES = pytest.mark.parametrize("graded", [False, True], ids=["ones", "graded"])
 
@@ -137,6 +138,28 @@ def test_dense_stage_kernel(outputs: int, gated: bool, graded: bool) -> None:
     same(*zip(*ran))
 
 
+@VALUES
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("delay", [1, 3])
+def test_recurrent_stage_kernel(delay: int, given: bool, graded: bool) -> None:
+    x, n, size, words = drawn((7, 3, 40), graded), 70, 80, 2
+    rng = np.random.default_rng(5)
+    weight, around = (np.zeros((rows_, size), np.float32) for rows_ in (40, size))
+    weight[:, :n], around[:n, :n] = rng.normal(size=(40, n)) / 2, rng.normal(size=(n, n)) / 8
+    past = (rng.integers(0, 2**63, (3, delay, words)) & rng.integers(0, 2**63, (3, delay, words))).astype(np.uint64)
+    valid = np.array([2**64 - 1, 63], np.uint64)
+    past &= valid
+    drive = rng.normal(size=(7 if given else 0, 3, n)).astype(np.float32)
+    ran = []
+    for run in (recurrent.recurrent_kernel, recurrent.recurrent_reference):
+        v, bits = np.full((3, size), 0.1, np.float32), np.zeros((3, 7, words), np.uint64)
+        bias = linear.padded(np.linspace(0, 0.1, n), size)
+        run(x.ptr, x.idx, x.values, weight, around, drive, bias, rows(size, given), delay > 1, valid, past, v, bits)
+        ran.append((v, bits))
+    assert ran[0][1].any()
+    same(*zip(*ran))
+
+
 CONVOLUTIONS = {
     "plain": {"kernel_size": 3}, "padded": {"kernel_size": 5, "padding": 2}, "stride": {"kernel_size": 3, "stride": 2},
     "dilated": {"kernel_size": 3, "dilation": 2}, "groups": {"kernel_size": 3, "groups": 2, "padding": 1},
@@ -151,7 +174,7 @@ def test_convolution_kernel(options: dict[str, Any], pool: int, graded: bool) ->
     x = drawn((4, 2, 4, 9, 8), graded)
     torch.manual_seed(0)
     net = ss.Network.chain(nn.Conv2d(4, 6, **options), ss.LIF(0.9, 0.3), *[nn.MaxPool2d(pool)] * (pool > 1))
-    program = ss.stages.compiled(net.nodes, net.names, (4, 9, 8))
+    program = ss.stages.compiled(net.nodes, Row(net.names, {}), (4, 9, 8))
     assert program is not None
     (stage,) = program.stages
     weight, bias, c, first = stage.packed()
