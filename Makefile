@@ -27,8 +27,9 @@ lint: .venv/ready
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+# With the peers beside us where `make peers` has been run.
 bench: .venv/ready
-	$(BIN)/python -m benchmarks $(CLAIM)
+	$(if $(wildcard .venv-peers/ready),.venv-peers,.venv)/bin/python -m benchmarks $(CLAIM)
 
 # Every peer library in one environment, for benchmarks/ and benchmarks/agreement/.
 peers: .venv-peers/ready

@@ -14,17 +14,28 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
+ROUND_S = 0.12
+"""Seconds a contender works for in one round, as in the project's reference measurements: short runs are repeated."""
+
+
 def spent(contenders: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, list[float]]:
     """Seconds of each contender in each round; one warm-up, then all run in turn, so that noise hits all alike."""
-    for run in contenders.values():
+    repeats = {}
+    for name, run in contenders.items():
         run()
+        repeats[name] = max(1, int(ROUND_S / _seconds(run, 1)))
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
-            started = time.perf_counter()
-            run()
-            times[name].append(time.perf_counter() - started)
+            times[name].append(_seconds(run, repeats[name]))
     return times
+
+
+def _seconds(run: Callable[[], object], repeats: int) -> float:
+    started = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return (time.perf_counter() - started) / repeats
 
 
 def median_ratio(times: list[float], base: list[float]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 LANES = 64
@@ -65,6 +65,19 @@ def _counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: C
     return result
 
 
+AHEAD = 12
+
+
+def _fetched(builder: Any, pointer: Any, lanes: int) -> None:
+    """Ask for the cache lines of a row that will be read soon."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+    prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    for line in range(0, lanes, FEW):
+        place = builder.bitcast(builder.gep(pointer, [ir.Constant(_INT64, line)]), byte)
+        builder.call(prefetch, [place, number(0), number(3), number(1)])
+
+
 def rows_summed_reference(acc: Any, weight: Any, idx: Any, val: Any, start: int, stop: int) -> None:
     """acc (lanes,) += sum over e in start:stop of val[e] weight[idx[e]], in that order; an empty val stands for ones."""
     for e in range(start, stop):
@@ -82,6 +95,10 @@ def _rows_summed(lanes: int) -> Any:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                     start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
+                    ahead = builder.add(e, ir.Constant(_INT64, AHEAD))
+                    inside = builder.icmp_signed("<", ahead, args[5])
+                    later = builder.zext(builder.load(builder.gep(i, [builder.select(inside, ahead, e)])), _INT64)
+                    _fetched(builder, builder.gep(w, [builder.mul(later, ir.Constant(_INT64, lanes))]), lanes)
                     row = _load(builder, _vector(builder, start_of_row, lanes))
                     if weighted:
                         row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)

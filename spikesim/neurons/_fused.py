@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._membrane import Coefficients, charge_kernel, run_kernel
+from ._membrane import Coefficients, bits_kernel, charge_kernel, run_kernel
 from ._membrane_backward import Rule, backward_kernel
 
 _SCHEMA = (
@@ -38,6 +38,19 @@ def _flat(x: Tensor, c: Coefficients) -> np.ndarray:
     if all(np.ndim(k) == 0 for k in c):
         return array.reshape(*array.shape[:-2], 1, array.shape[-2] * array.shape[-1])
     return array
+
+
+def run_into(x: Tensor, v: Tensor, numbers: Coefficients, gated: bool, out: Tensor) -> Tensor:
+    """Spikes of x (T, B, *shape) into `out`: as x, or bits (T, B, words) uint64. -> the last membrane (B, *shape)"""
+    steps, batch, *shape = x.shape
+    rows = (n.detach() if n.numel() == 1 else n.detach().expand(shape).reshape(-1) for n in numbers)
+    c, last = _coefficients(tuple(rows), x.numpy().dtype), v.detach().clone().contiguous()
+    if out.dtype == torch.uint64:
+        bits_kernel(x.view(steps, batch, -1).numpy(), last.view(batch, -1).numpy(), c, gated, out.numpy())
+    else:
+        flat, membrane, spikes = x.view(steps, batch, -1), last.view(batch, -1), out.view(steps, batch, -1)
+        run_kernel(_flat(flat, c), _flat(membrane, c), c, gated, _flat(spikes, c))
+    return last
 
 
 @torch.library.custom_op("spikesim::lif", mutates_args=(), device_types="cpu", schema=_SCHEMA)

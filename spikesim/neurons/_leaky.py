@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from ..errors import ParameterError, must
+from ..errors import ParameterError, ShapeError, must
 from ..surrogate import ATan, Surrogate
 from ._fused import lif as _fused_op
+from ._fused import run_into
 from ._general import Row
 from ._membrane import Coefficients, gated_step, passed, step
 from ._resets import BySubtraction, Reset, ToValue
@@ -174,6 +175,24 @@ class LeakyNeuron(Neuron):
             self.reset.delayed, keep, self.surrogate.code, height, rate, self.detach_reset,
         )  # fmt: skip
         return spikes.reshape(shape), State(last.reshape(shape[1:]))
+
+    def into(self, x: Tensor, out: Tensor, state: State | None = None) -> State:
+        """Run over x (T, B, *shape) and leave the spikes in `out`, which is made once and used again; no gradient.
+
+        out  (T, B, *shape) like x, or uint64 (T, B, ceil(N / 64)) for 64 spikes to a word, lowest bit first, N = prod(*shape)
+        Contiguous float32 or float64 x on the CPU, neurons of the plain equation. Raises ShapeError for anything else.
+        """
+        name, words = type(self).__name__, (*x.shape[:2], -(-x[0, 0].numel() // 64))
+        if not self.plain or x.device.type != "cpu" or not x.is_contiguous():
+            got = f"{x.device.type}, {'contiguous' if x.is_contiguous() else 'strided'}, {self.variant}"
+            raise ShapeError(must(f"{name}.into.x", "contiguous on the CPU, for a plain neuron", got))
+        packed = out.dtype == torch.uint64
+        fits = out.shape == (words if packed else x.shape) and (packed or out.dtype == x.dtype)
+        if not fits or not out.is_contiguous():
+            rule = f"contiguous {tuple(x.shape)} {x.dtype} or {words} torch.uint64"
+            raise ShapeError(must(f"{name}.into.out", rule, f"{tuple(out.shape)} {out.dtype}"))
+        state = state or self.initial_state(x.shape[1:], x)
+        return State(run_into(x, state.v, self.coefficients(x), self.reset.delayed, out))
 
     def _general_by_steps(self, x: Tensor, state: GeneralState) -> tuple[Tensor, GeneralState]:
         x, ops = self._resisted(x), torch_ops(self.surrogate, self.detach_reset)
