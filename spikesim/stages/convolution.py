@@ -26,6 +26,11 @@ from .base import Stage
 from .packed import lists_of
 
 _row_added, _word = simd.row_added, simd.word
+PIECE_NS, ADD_NS, PRODUCT_NS, NEURON_NS = 3.5, 0.045, 0.014, 2.9
+"""Cost at 2 threads of a run of memory that an event is added to, of one addition in it, of a product in the dense
+convolution, and of what a dense neuron costs more than one of ours: fitted to `benchmarks/activity.py`."""
+CAUTION = 0.6
+"""The dense way is taken from this share of the crossover on: other processors multiply faster than the fitted one."""
 
 
 class Taps(NamedTuple):
@@ -192,8 +197,6 @@ def convolution_kernel(  # type: ignore[no-untyped-def]
 class ConvolutionStage(Stage):
     """`nn.Conv2d`, its neurons and a max pool that follows them. in_shape (C, H, W)."""
 
-    break_even = 0.1
-
     def __init__(
         self, name: str, linear: nn.Conv2d, neuron: LeakyNeuron, in_shape: tuple[int, ...],
         neuron_shape: tuple[int, ...], pool: int,
@@ -205,6 +208,17 @@ class ConvolutionStage(Stage):
         group = linear.out_channels // linear.groups
         self.plane = Plane(high, wide, size, pool, group if linear.groups > 1 else 0)
         self._make_tables(linear, group)
+        self.break_even = CAUTION * self._crossover(linear)
+
+    def _crossover(self, linear: nn.Conv2d) -> float:
+        """Share of non-zero inputs at which an event for each costs what the dense product costs."""
+        (kh, kw), (sy, sx), p = linear.kernel_size, linear.stride, self.plane
+        outputs, inputs = int(np.prod(self.neuron_shape)), int(np.prod(self.in_shape))
+        products = outputs * kh * kw * linear.in_channels / linear.groups
+        rows, taps = kh / sy, kh * kw / (sy * sx)
+        pieces = rows if self.runs else taps
+        event = PIECE_NS * pieces + ADD_NS * taps * (p.grouped or p.channels)
+        return (PRODUCT_NS * products + NEURON_NS * outputs) / (event * inputs)
 
     def _make_tables(self, linear: nn.Conv2d, group: int) -> None:
         (kh, kw), (sy, sx), (dy, dx), (py, px) = linear.kernel_size, linear.stride, linear.dilation, paddings(linear)
