@@ -66,15 +66,20 @@ def _counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: C
 
 
 AHEAD = 12
+"""Events whose rows are asked for before they are read: a row from the L2 or L3 cache takes that long."""
 
 
-def _fetched(builder: Any, pointer: Any, lanes: int) -> None:
-    """Ask for the cache lines of a row that will be read soon."""
+def _fetched(builder: Any, rows: Any, idx: Any, e: Any, stop: Any, lanes: int) -> None:
+    """Ask for the cache lines of the row of an event AHEAD of event e."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    ahead = builder.add(e, ir.Constant(_INT64, AHEAD))
+    event = builder.select(builder.icmp_signed("<", ahead, stop), ahead, e)
+    at = builder.zext(builder.load(builder.gep(idx, [event])), _INT64)
+    row = builder.gep(rows, [builder.mul(at, ir.Constant(_INT64, lanes))])
     for line in range(0, lanes, FEW):
-        place = builder.bitcast(builder.gep(pointer, [ir.Constant(_INT64, line)]), byte)
+        place = builder.bitcast(builder.gep(row, [ir.Constant(_INT64, line)]), byte)
         builder.call(prefetch, [place, number(0), number(3), number(1)])
 
 
@@ -95,10 +100,7 @@ def _rows_summed(lanes: int) -> Any:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                     start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
-                    ahead = builder.add(e, ir.Constant(_INT64, AHEAD))
-                    inside = builder.icmp_signed("<", ahead, args[5])
-                    later = builder.zext(builder.load(builder.gep(i, [builder.select(inside, ahead, e)])), _INT64)
-                    _fetched(builder, builder.gep(w, [builder.mul(later, ir.Constant(_INT64, lanes))]), lanes)
+                    _fetched(builder, w, i, e, args[5], lanes)
                     row = _load(builder, _vector(builder, start_of_row, lanes))
                     if weighted:
                         row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)
@@ -135,6 +137,7 @@ def _row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: A
             def add(e: Any, total: Any) -> Any:
                 at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                 place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, LANES))]), LANES)
+                _fetched(builder, out, i, e, args[5], LANES)
                 added = values
                 if weighted:
                     added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), LANES), values)

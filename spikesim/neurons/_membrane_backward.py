@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from .. import surrogate as surrogate_module
 from ..core.kernel import inlined, kernel
@@ -109,26 +109,76 @@ def backward_reference(
 
 
 @inlined
-def _slopes(h, c, rule, fired, slope):  # type: ignore[no-untyped-def]
-    """One row: which neurons are over threshold, and the surrogate's slope there."""
+def _over(h, level):  # type: ignore[no-untyped-def]
+    return np.float32(h >= level)
+
+
+@njit(cache=True, nogil=True)
+def _slopes(h, c, rule, above, slope):  # type: ignore[no-untyped-def]
+    """The surrogate's slope over one row; in place it would not be vectorised, hence the spare row `above`."""
     for i in range(h.size):
-        slope[i] = h[i] - one_neuron(c, i).threshold
-        fired[i] = h[i] >= one_neuron(c, i).threshold
-    slope_row(rule.code, slope, Slope(rule.height, rule.rate, rule.zero, rule.one), slope)
+        above[i] = h[i] - one_neuron(c, i).threshold
+    slope_row(rule.code, above, Slope(rule.height, rule.rate, rule.zero, rule.one), slope)
 
 
 @inlined
-def _leak_sum(gh, before, c, rule, first, out):  # type: ignore[no-untyped-def]
-    """out += dL/dh times the membrane that leaked into it."""
-    for i in range(gh.size):
+def _back(g, carry, h, slope, k, rule):  # type: ignore[no-untyped-def]
+    s = _over(h, k.threshold)
+    if rule.gated:
+        return _gated_step_back(g, carry, h, s, slope, k, rule.through)
+    return _step_back(g, carry, h, s, slope, k, rule.through)
+
+
+# Loops over few arrays each: with many, the compiler gives up proving that they do not overlap, and vectorises none.
+
+
+@njit(cache=True, nogil=True)
+def _sums_row(g, flow, h, slope, before, final, first, c, rule, sums):  # type: ignore[no-untyped-def]
+    """One step's share of the coefficients' gradients: sums (4, n) += those of leak, bias, threshold, shift."""
+    leak, bias, threshold, shift = sums[0], sums[1], sums[2], sums[3]
+    for i in range(h.size):
+        gh, _, _ = _back(g[i], flow[i], h[i], slope[i], one_neuron(c, i), rule)
+        bias[i] += gh + final[i]
+    for i in range(h.size):
+        _, at_threshold, _ = _back(g[i], flow[i], h[i], slope[i], one_neuron(c, i), rule)
+        threshold[i] += at_threshold
+    for i in range(h.size):
+        _, _, at_shift = _back(g[i], flow[i], h[i], slope[i], one_neuron(c, i), rule)
+        shift[i] += at_shift
+    for i in range(h.size):
         k = one_neuron(c, i)
-        s = np.float32(before[i] >= k.threshold)
-        if rule.gated:
-            out[i] += gh[i] * _gated_left_over(before[i], s, k)
-        elif first:
-            out[i] += gh[i] * before[i]
-        else:
-            out[i] += gh[i] * _left_over(before[i], s, k)
+        gh, _, _ = _back(g[i], flow[i], h[i], slope[i], k, rule)
+        s = _over(before[i], k.threshold)
+        now = before[i] if first else _left_over(before[i], s, k)
+        leak[i] += (gh + final[i]) * (_gated_left_over(before[i], s, k) if rule.gated else now)
+
+
+@njit(cache=True, nogil=True)
+def _flow_row(g, flow, h, slope, final, c, rule, out):  # type: ignore[no-untyped-def]
+    """One step back: the gradient at the drive to `out`, the carried one in `flow`; `final` joins dL/dh."""
+    for i in range(h.size):
+        k = one_neuron(c, i)
+        gh, _, _ = _back(g[i], flow[i], h[i], slope[i], k, rule)
+        total = gh + final[i]
+        out[i] = k.gain * total
+        flow[i] = total if rule.gated else k.leak * total
+
+
+@njit(cache=True, nogil=True)
+def _start_row(flow, h, c, rule, above, slope, none, sums):  # type: ignore[no-untyped-def]
+    """Gated: the reset that the membrane before the first step still owes."""
+    _slopes(h, c, rule, above, slope)
+    if sums.shape[0]:
+        threshold, shift = sums[2], sums[3]
+        for i in range(h.size):
+            _, at_threshold, _ = _back(none[i], flow[i], h[i], slope[i], one_neuron(c, i), rule)
+            threshold[i] += at_threshold
+        for i in range(h.size):
+            _, _, at_shift = _back(none[i], flow[i], h[i], slope[i], one_neuron(c, i), rule)
+            shift[i] += at_shift
+    for i in range(h.size):
+        gh, _, _ = _back(none[i], flow[i], h[i], slope[i], one_neuron(c, i), rule)
+        flow[i] = gh
 
 
 @kernel(reference=backward_reference, parallel=True, depends=(surrogate_module, membrane_module))
@@ -136,57 +186,26 @@ def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums):  # ty
     """grads, charge, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
     steps, batch, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    learn = sums.shape[0] > 0
     for j in prange(batch * blocks):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
-        n = hi - lo
-        row, flow = rows_of(c, lo, hi), carry[b, lo:hi]
-        final, gh = flow.copy(), np.empty_like(flow)
-        fired, slope = np.empty_like(flow), np.empty_like(flow)
-        at_threshold, at_shift = np.empty_like(flow), np.empty_like(flow)
+        row, flow, start = rows_of(c, lo, hi), carry[b, lo:hi], v0[b, lo:hi]
+        above, slope, none, last = np.empty_like(flow), np.empty_like(flow), np.zeros_like(flow), flow.copy()
+        mine = np.zeros((sums.shape[0], hi - lo), flow.dtype)
         if rule.gated:
-            flow[:] = 0
+            for i in range(hi - lo):
+                flow[i] = none[i]
         for back_step in range(steps):
             t = steps - 1 - back_step
             h, g, out = charge[t, b, lo:hi], grads[t, b, lo:hi], drive_grads[t, b, lo:hi]
-            _slopes(h, row, rule, fired, slope)
-            if rule.gated:
-                for i in range(n):
-                    k = one_neuron(row, i)
-                    gh[i], at_threshold[i], at_shift[i] = _gated_step_back(
-                        g[i], flow[i], h[i], fired[i], slope[i], k, rule.through
-                    )
-                if back_step == 0:
-                    for i in range(n):
-                        gh[i] += final[i]
-                for i in range(n):
-                    out[i] = one_neuron(row, i).gain * gh[i]
-                    flow[i] = gh[i]
-            else:
-                for i in range(n):
-                    k = one_neuron(row, i)
-                    gh[i], at_threshold[i], at_shift[i] = _step_back(
-                        g[i], flow[i], h[i], fired[i], slope[i], k, rule.through
-                    )
-                    out[i] = k.gain * gh[i]
-                    flow[i] = k.leak * gh[i]
-            if learn:
-                before = charge[t - 1, b, lo:hi] if t > 0 else v0[b, lo:hi]
-                _leak_sum(gh, before, row, rule, t == 0, sums[0, b, lo:hi])
-                for i in range(n):
-                    sums[1, b, lo + i] += gh[i]
-                    sums[2, b, lo + i] += at_threshold[i]
-                    sums[3, b, lo + i] += at_shift[i]
+            final = last if rule.gated and back_step == 0 else none
+            _slopes(h, row, rule, above, slope)
+            if mine.shape[0]:
+                before = charge[t - 1, b, lo:hi] if t > 0 else start
+                _sums_row(g, flow, h, slope, before, final, t == 0, row, rule, mine)
+            _flow_row(g, flow, h, slope, final, row, rule, out)
         if rule.gated:
-            h = v0[b, lo:hi]
-            _slopes(h, row, rule, fired, slope)
-            for i in range(n):
-                k = one_neuron(row, i)
-                gh[i], at_threshold[i], at_shift[i] = _gated_step_back(
-                    h[i] - h[i], flow[i], h[i], fired[i], slope[i], k, rule.through
-                )
-                flow[i] = gh[i]
-                if learn:
-                    sums[2, b, lo + i] += at_threshold[i]
-                    sums[3, b, lo + i] += at_shift[i]
+            _start_row(flow, start, row, rule, above, slope, none, mine)
+        for q in range(mine.shape[0]):
+            for i in range(hi - lo):
+                sums[q, b, lo + i] += mine[q, i]
