@@ -23,6 +23,7 @@ _HOMES = {
     "core.seeds": ("Seeds",),
     "engine": ("EventDriven", "Fused", "Reference", "Run", "run"),
     "errors": ("SpikesimError",),
+    "layers": ("DelayedLinear", "SparseLinear"),
     "network": ("Edge", "Network"),
     "neurons": (
         "IF",

@@ -24,8 +24,8 @@ from .core.seeds import Seeds
 from .errors import GraphError, ParameterError, ShapeError, must, nearest
 from .execution import Engine, EventDriven, Reference, choose
 from .graph import INPUT, Edge, in_a_row, nest, planned
-from .layers import operator_of
-from .layers.counting import spike_activity
+from .layers import DelayedLinear, operator_of
+from .layers.counting import count_operations, spike_activity
 from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
@@ -328,6 +328,8 @@ class Network(nn.Module):
         if operator is not None:
             y = job.engine.linear(module, operator, x, ctx)
         elif hasattr(module, "initial_state"):
+            if isinstance(module, DelayedLinear):
+                count_operations(x, module.row_fanout(), ctx)
             y, state = self._run_temporal(name, module, x, state, job)
         else:
             y = module(x.flatten(0, 1)).unflatten(0, x.shape[:2])

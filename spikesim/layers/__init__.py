@@ -13,6 +13,7 @@ from .conv import Convolution
 from .linear import Dense
 from .pool import CumulativeMaxPool2d, SumPool2d
 from .scale import Scale
+from .sparse import DelayedLinear, SparseLinear
 
 
 def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator | None:
@@ -26,4 +27,13 @@ def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator 
     return None
 
 
-__all__ = ["Convolution", "CumulativeMaxPool2d", "Dense", "Scale", "SumPool2d", "operator_of"]
+__all__ = [
+    "Convolution",
+    "CumulativeMaxPool2d",
+    "DelayedLinear",
+    "Dense",
+    "Scale",
+    "SparseLinear",
+    "SumPool2d",
+    "operator_of",
+]

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from ..core.raster import SparseRaster
 from ..graph import Edge, Row
-from ..layers import SumPool2d
+from ..layers import SparseLinear, SumPool2d
 from ..neurons._leaky import LeakyNeuron
 from .base import Stage
 from .convolution import ConvolutionStage, paddings
 from .dense import DenseStage
 from .recurrent import RecurrentStage
+from .sparse import SparseStage
 
 EVENTS = ".events"
 """Ending of a recording's name that asks for a SparseRaster."""
@@ -144,21 +145,25 @@ def compiled(nodes: Mapping[str, nn.Module], row: Row, shape: tuple[int, ...]) -
         if side:
             stages.append(SumStage(name, at, side, 1.0 if isinstance(module, SumPool2d) else 1 / side**2))
         elif names and _plain(nodes[names[0]]) and _linear(module, at):
-            stages.append(_stage(nodes, module, names, at, row.loops))
+            stages.append(_stage(nodes, name, names, at, row.loops))
         else:
             return None
         at = stages[-1].out_shape
-    if sum(isinstance(stage, RecurrentStage) for stage in stages) != len(row.loops):
+    if sum(getattr(stage, "loop", None) is not None for stage in stages) != len(row.loops):
         return None
     return Program(stages) if stages and isinstance(stages[-1], Stage) else None
 
 
 def _stage(
-    nodes: Mapping[str, nn.Module], module: nn.Module, names: list[str], at: tuple[int, ...], loops: Mapping[str, Edge]
+    nodes: Mapping[str, nn.Module], before: str, names: list[str], at: tuple[int, ...], loops: Mapping[str, Edge]
 ) -> Stage:
     """The stage of a linear node and the neurons at the head of `names`; takes them, and a max pool after them."""
-    name = names.pop(0)
+    name, module = names.pop(0), nodes[before]
     neuron: Any = nodes[name]
+    if isinstance(module, SparseLinear):
+        around = nodes[loops[name].target] if name in loops else None
+        if around is None or isinstance(around, SparseLinear):
+            return SparseStage(name, module, neuron, at, before, around, loops.get(name))
     if isinstance(module, nn.Linear) and name in loops and type(nodes[loops[name].target]) is nn.Linear:
         return RecurrentStage(name, module, neuron, at, nodes[loops[name].target], loops[name])
     if isinstance(module, nn.Linear):
@@ -178,7 +183,7 @@ def _plain(module: nn.Module) -> bool:
 
 def _linear(module: nn.Module, at: tuple[int, ...]) -> bool:
     """Whether a node is a linear one that has a kernel, for inputs of shape `at`."""
-    if type(module) is nn.Linear:
+    if type(module) is nn.Linear or isinstance(module, SparseLinear):
         return len(at) == 1
     return type(module) is nn.Conv2d and len(at) == 3 and module.padding_mode == "zeros"
 

@@ -60,7 +60,7 @@ def _fired(u: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _listed(words, out):  # type: ignore[no-untyped-def]
+def listed_row(words, out):  # type: ignore[no-untyped-def]
     """The set bits of one row of words, lowest first. -> how many"""
     n = 0
     for w in range(words.size):
@@ -135,7 +135,7 @@ def recurrent_kernel(  # type: ignore[no-untyped-def]
                 _rows_weighted(x, weight, idx, val, ptr[b * steps + t], ptr[b * steps + t + 1])
             else:
                 _rows_added(x, weight, idx, ptr[b * steps + t], ptr[b * steps + t + 1])
-            _rows_added(x, around, fed, 0, _listed(before, fed))
+            _rows_added(x, around, fed, 0, listed_row(before, fed))
             updated_row(x, v[b], c, gated, fired[: x.size])
             for w in range(words):
                 bits[b, t, w] = _word(fired, w * 64) & valid[w]
