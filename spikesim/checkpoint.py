@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from . import surrogate
 from .core.files import folder, read_json, write_json, written
 from .errors import ArtefactError, must, nearest
-from .layers import CumulativeMaxPool2d, Scale, SumPool2d
+from .layers import CumulativeMaxPool2d, DelayedLinear, Scale, SparseLinear, SumPool2d
+from .layers.sparse import Synapses
 from .network import Conversion, Edge, Network
 from .neurons import (
     IF,
@@ -45,6 +46,7 @@ _SURROGATES = {
     s.__name__: s for s in vars(surrogate).values() if isinstance(s, type) and issubclass(s, surrogate.Surrogate)
 }
 _NEURONS: dict[str, type[LeakyNeuron]] = {k.__name__: k for k in (IF, LIF, AdaptiveLIF, LIAF, CuBaLIF, ParametricLIF)}
+_SPARSE = {k.__name__: k for k in (SparseLinear, DelayedLinear)}
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Linear: ("in_features", "out_features"),
@@ -87,11 +89,13 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
         return {"kind": "SignedIF", "surrogate": _named(module.surrogate)}
     if type(module) in _NEURONS.values():
         return _described_neuron(module)
+    if isinstance(module, SparseLinear):
+        return {"kind": type(module).__name__, "inputs": module.in_features, "outputs": module.out_features}
     if isinstance(module, Integrator):
         return {"kind": "Integrator", "learn": bool(module._parameters)}
     settings = _SETTINGS.get(type(module))
     if settings is None:
-        known = ", ".join([*_KINDS, *_NEURONS, "SignedIF", "Integrator"])
+        known = ", ".join([*_KINDS, *_NEURONS, *_SPARSE, "SignedIF", "Integrator"])
         raise ArtefactError(
             must(f"network.{name}", f"one of {known}", type(module).__name__, "replace it before saving")
         )
@@ -109,6 +113,9 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
         return SignedIF(
             tensors[f"{name}.threshold"], initial=tensors[f"{name}.initial"], surrogate=surrogate_of(**slope)
         )
+    if kind in _SPARSE:
+        lists = Synapses(*(tensors[f"{name}.{part}"].numpy() for part in Synapses._fields))
+        return _SPARSE[kind](described["inputs"], described["outputs"], lists)
     if kind == "Integrator":
         return Integrator(tensors[f"{name}.leak"], learn=bool(settings["learn"]))
     if kind in _NEURONS:

@@ -53,7 +53,7 @@ def run(
     Raises ShapeError, ParameterError before anything runs. The input is never changed.
     """
     if not isinstance(x, SparseRaster):  # which was checked when it was made
-        x = torch.as_tensor(x)
+        x = torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x)
         x = x if x.is_floating_point() else x.float()
         _must_be_finite(x)
     if steps is not None:

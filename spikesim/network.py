@@ -11,13 +11,14 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .core.ledger import Action, Ledger
+from .core.ledger import Ledger
 from .core.operator import Activity, Context, LinearOperator
 from .core.raster import SparseRaster, joined
 from .core.seeds import Seeds
@@ -25,7 +26,7 @@ from .errors import GraphError, ParameterError, ShapeError, must, nearest
 from .execution import Engine, EventDriven, Reference, choose
 from .graph import INPUT, Edge, in_a_row, nest, planned
 from .layers import DelayedLinear, operator_of
-from .layers.counting import count_operations, spike_activity
+from .layers.counting import count_neurons, count_operations
 from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
@@ -183,11 +184,11 @@ class Network(nn.Module):
         given: dict[str, Tensor] = {}
         if isinstance(x, SparseRaster):
             given = self._entered(x, job)
-            x = next(iter(given.values())) if given else x.dense()
+            x = torch.zeros(()).expand(x.steps, x.batch, *x.shape) if given else x.dense()
         outputs, at = [], 0
         while at < x.shape[0]:
-            until = x.shape[0] if given else at + self._chunk(x, job)
-            y, state = self._run_chunk(x[at:until], state, job, given)
+            until = x.shape[0] if given and not self._plan.longest else at + self._chunk(x, job)
+            y, state = self._run_chunk(x[at:until], state, job, {name: v[at:until] for name, v in given.items()})
             outputs.append(y)
             at = until
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0], state, job.results()
@@ -219,7 +220,7 @@ class Network(nn.Module):
 
     def _entered(self, x: SparseRaster, job: _Job) -> dict[str, Tensor]:
         """Values of the first nodes computed from the events, where that is one `nn.Linear` (behind a Flatten or not)."""
-        at, passed = INPUT, dict[str, None]()
+        at, passed, inputs = INPUT, dict[str, None](), prod(x.shape)
         while True:
             readers = [e.target for e in self.edges if e.source == at]
             if len(readers) != 1 or len(self._plan.sources[readers[0]]) != 1 or readers[0] in job.record:
@@ -228,7 +229,7 @@ class Network(nn.Module):
             hooked = module._forward_hooks or module._forward_pre_hooks
             if hooked or job.ctx.ledger is not None or isinstance(job.engine, Reference):
                 return {}
-            if type(module) is nn.Linear and module.weight.dtype == torch.float32:
+            if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.in_features == inputs:
                 y = event_linear(x, module.weight, module.bias)
                 return {name: y for name in (*passed, at)}
             if not isinstance(module, nn.Flatten) or at == self.output:
@@ -262,7 +263,7 @@ class Network(nn.Module):
             known = self._known_activity(name, active)
             values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name, known))
             if isinstance(self.node(name), Neuron):
-                active[name] = _count_neurons(values[name], ctx.at(name), self.node(name))
+                active[name] = count_neurons(values[name], ctx.at(name), self.node(name))
             elif known is not None and isinstance(self.node(name), nn.Flatten):
                 active[name] = known  # the same inputs in the same order
             job.largest = max(job.largest, values[name][0].numel())
@@ -325,14 +326,18 @@ class Network(nn.Module):
         if key not in self._operators:
             self._operators[key] = operator_of(module, key[1])
         operator = self._operators[key]
-        if operator is not None:
-            y = job.engine.linear(module, operator, x, ctx)
-        elif hasattr(module, "initial_state"):
-            if isinstance(module, DelayedLinear):
-                count_operations(x, module.row_fanout(), ctx)
-            y, state = self._run_temporal(name, module, x, state, job)
-        else:
-            y = module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        try:
+            if operator is not None:
+                y = job.engine.linear(module, operator, x, ctx)
+            elif hasattr(module, "initial_state"):
+                if isinstance(module, DelayedLinear):
+                    count_operations(x, module.row_fanout(), ctx)
+                y, state = self._run_temporal(name, module, x, state, job)
+            else:
+                y = module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        except RuntimeError as error:
+            got = f"{key[1]} {x.dtype} on {x.device}: {str(error).splitlines()[0]}"
+            raise ShapeError(must(f"Network.{name}", f"fed what {module} takes", got)) from error
         job.keep(name, y)
         return y, state
 
@@ -376,21 +381,6 @@ def _line(edge: Edge, fresh: Tensor, delayed: dict[Edge, Tensor]) -> Tensor:
     past = delayed.get(edge)
     past = fresh.new_zeros((edge.delay, *fresh.shape[1:])) if past is None else past
     return torch.cat([past, fresh])
-
-
-def _count_neurons(spikes: Tensor, ctx: Context, neuron: nn.Module) -> Activity | None:
-    """Book one update and two membrane accesses per neuron and step, one hop per spike; -> the spikes' activity."""
-    if ctx.ledger is None:
-        return None
-    steps, batch = spikes.shape[:2]
-    updates = np.full(batch, steps * spikes[0, 0].numel(), np.int64)
-    ctx.ledger.add(ctx.where, "", Action.neuron_update, updates)
-    ctx.ledger.add(ctx.where, "", Action.membrane_access, 2 * updates)
-    if not neuron.spiking:
-        return None
-    counted = spike_activity(spikes)
-    ctx.ledger.add(ctx.where, "", Action.spike_hop, counted.some.sum(1, dtype=np.int64))
-    return counted
 
 
 def _scaled(module: nn.Module, factor: float) -> nn.Module:

@@ -21,7 +21,7 @@ def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator 
     if hasattr(module, "operator"):
         return module.operator  # type: ignore[return-value]
     if isinstance(module, nn.Linear):
-        return Dense(module)
+        return Dense(module, in_shape)
     if isinstance(module, nn.Conv2d):
         return Convolution(module, in_shape)
     return None

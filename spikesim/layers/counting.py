@@ -5,6 +5,8 @@ All kernels read x as (T, B, N): steps, samples, inputs.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 from torch import Tensor
@@ -90,6 +92,21 @@ def count_operations(x: Tensor, fanout: np.ndarray, ctx: Context) -> None:
     for action, counts in ((Action.digital_add, unit @ fanout), (Action.digital_mac, graded)):
         if counts is not None and counts.any():
             ctx.ledger.add(ctx.where, "", action, counts)
+
+
+def count_neurons(spikes: Tensor, ctx: Context, neuron: Any) -> Activity | None:
+    """Book one update and two membrane accesses per neuron and step, one hop per spike; -> the spikes' activity."""
+    if ctx.ledger is None:
+        return None
+    steps, batch = spikes.shape[:2]
+    updates = np.full(batch, steps * spikes[0, 0].numel(), np.int64)
+    ctx.ledger.add(ctx.where, "", Action.neuron_update, updates)
+    ctx.ledger.add(ctx.where, "", Action.membrane_access, 2 * updates)
+    if not neuron.spiking:
+        return None
+    counted = spike_activity(spikes)
+    ctx.ledger.add(ctx.where, "", Action.spike_hop, counted.some.sum(1, dtype=np.int64))
+    return counted
 
 
 def index_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.ndarray) -> None:

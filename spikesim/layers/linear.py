@@ -9,6 +9,7 @@ there were events.
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..core.kernel import kernel
 from ..core.operator import Context
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, LANES
+from ..errors import ShapeError, must
 from .counting import count_operations
 
 _rows_64, _rows_16, _row_spread = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread
@@ -167,8 +169,12 @@ class Dense:
     break_even = 0.2
     """Share of non-zero inputs above which the dense product is faster (benchmarks/README.md)."""
 
-    def __init__(self, module: nn.Linear) -> None:
+    def __init__(self, module: nn.Linear, in_shape: tuple[int, ...]) -> None:
+        if not in_shape or in_shape[-1] != module.in_features:
+            remedy = "a Flatten before it?" if prod(in_shape) == module.in_features else ""
+            raise ShapeError(must("Linear.in_shape", f"({module.in_features},)", in_shape, remedy))
         self.module, self._packed = module, Packed(blocks_of)
+        self.scatters = len(in_shape) == 1
         self._fanout = np.full(module.in_features, module.out_features, np.int64)
 
     def apply(self, x: Tensor, ctx: Context) -> Tensor:

@@ -300,7 +300,8 @@ def _made(inputs: int, outputs: int, lists: Synapses) -> SparseLinear:
 class SparseOperator:
     """`SparseLinear` as a LinearOperator."""
 
-    break_even = 1.0
+    break_even = 0.0
+    """`apply` takes the events of its input itself."""
 
     def __init__(self, module: SparseLinear) -> None:
         self.module = module

@@ -183,9 +183,11 @@ def _plain(module: nn.Module) -> bool:
 
 def _linear(module: nn.Module, at: tuple[int, ...]) -> bool:
     """Whether a node is a linear one that has a kernel, for inputs of shape `at`."""
-    if type(module) is nn.Linear or isinstance(module, SparseLinear):
-        return len(at) == 1
-    return type(module) is nn.Conv2d and len(at) == 3 and module.padding_mode == "zeros"
+    if isinstance(module, SparseLinear) or type(module) is nn.Linear:
+        return at == (module.in_features,)
+    if type(module) is not nn.Conv2d or len(at) != 3 or at[0] != module.in_channels:
+        return False
+    return module.padding_mode == "zeros" and min(_reach(module, at)) > 0
 
 
 def _reach(module: nn.Conv2d, at: tuple[int, ...]) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import spikesim as ss
+from spikesim.layers import SumPool2d
 from spikesim.network import INPUT
 from spikesim.neurons import Neuron
 
@@ -47,13 +48,59 @@ def recurrent() -> ss.Network:
     return whole(ss.Network(nodes, edges, output="out"))
 
 
+def grouped() -> ss.Network:
+    return whole(
+        ss.Network.chain(
+            SumPool2d(2), nn.Conv2d(2, 8, 3, groups=2, dilation=2, padding=2), ss.LIF(0.5, 5.0, initial=1.0),
+            nn.AvgPool2d(2), nn.Conv2d(8, 6, (2, 3), padding="same", bias=False), ss.LIF.snntorch(0.5, 3.0),
+            nn.MaxPool2d(2), nn.Flatten(), nn.Linear(6 * 4, 5), ss.IF(torch.arange(4.0, 9.0)),
+        )
+    )  # fmt: skip
+
+
+def reservoir() -> ss.Network:
+    nodes = {
+        "in": nn.Linear(12, 70),
+        "back": nn.Linear(70, 70),
+        "n": ss.LIF(0.5, 9.0),
+        "out": nn.Linear(70, 3),
+        "m": ss.IF(20.0),
+    }
+    edges = [
+        ss.Edge(INPUT, "in"), ss.Edge("in", "n"), ss.Edge("n", "back", 2), ss.Edge("back", "n"), ss.Edge("n", "out"),
+        ss.Edge("out", "m"),
+    ]  # fmt: skip
+    return whole(ss.Network(nodes, edges, output="m"))
+
+
+def residual() -> ss.Network:
+    """Branches, an add, batch norm and neurons that are not plain: node by node."""
+    nodes = {
+        "stem": nn.Conv2d(2, 4, 3, padding=1), "a": ss.LIF(0.5, 3.0, refractory=1), "conv": nn.Conv2d(4, 4, 3, padding=1),
+        "norm": nn.BatchNorm2d(4), "b": ss.CuBaLIF(0.5, 0.5, 4.0), "pool": nn.AvgPool2d(2), "flat": nn.Flatten(),
+        "fc": nn.Linear(4 * 12, 3), "c": ss.IF(12.0, max_spikes=3),
+    }  # fmt: skip
+    ways = [(INPUT, "stem"), ("stem", "a"), ("a", "conv"), ("conv", "norm"), ("norm", "b"), ("a", "b"), ("b", "pool"),
+            ("pool", "flat"), ("flat", "fc"), ("fc", "c")]  # fmt: skip
+    net = whole(ss.Network(nodes, [ss.Edge(*way) for way in ways], output="c"))
+    norm = net.node("norm")
+    norm.weight.data, norm.running_var, norm.eps = torch.full((4,), 2.0), torch.ones(4), 0.0  # type: ignore[union-attr]
+    return net
+
+
 def drawn(shape: tuple[int, ...], seed: int = 1, rate: float = 0.15) -> torch.Tensor:
     draw = torch.Generator().manual_seed(seed)
     return (torch.rand(shape, generator=draw) < rate).float() * torch.randint(1, 3, shape, generator=draw)
 
 
-NETWORKS = {"convolutional": (convolutional, (2, 15, 14)), "recurrent": (recurrent, (12,))}
-ENGINES = [ss.Reference(), ss.Fused(), ss.EventDriven(always=True), ss.EventDriven(), ss.Fused(budget_mb=0.001)]
+NETWORKS = {
+    "convolutional": (convolutional, (2, 15, 14)), "recurrent": (recurrent, (12,)), "grouped": (grouped, (2, 18, 17)),
+    "reservoir": (reservoir, (12,)), "residual": (residual, (2, 8, 6)),
+}  # fmt: skip
+ENGINES = [
+    ss.Reference(), ss.Fused(), ss.EventDriven(always=True), ss.EventDriven(), ss.Fused(budget_mb=0.001),
+    ss.EventDriven(always=True, stages=False), ss.EventDriven(budget_mb=0.01),
+]  # fmt: skip
 
 
 @pytest.fixture(params=sorted(NETWORKS))
@@ -63,16 +110,54 @@ def case(request: pytest.FixtureRequest) -> tuple[ss.Network, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "engine", ENGINES, ids=lambda e: f"{type(e).__name__}{e.budget_mb:g}{getattr(e, 'always', '')}"
+    "engine",
+    ENGINES,
+    ids=lambda e: f"{type(e).__name__}{e.budget_mb:g}{getattr(e, 'always', '')}{getattr(e, 'stages', '')}",
 )
 def test_engines_agree_spike_for_spike(case: tuple[ss.Network, torch.Tensor], engine: ss.Fused) -> None:
     network, x = case
     spiking = [name for name, node in network.nodes.items() if isinstance(node, Neuron)]
     wanted = ss.run(network, x, engine=ss.Reference(), record=spiking)
     got = ss.run(network, x, engine=engine, record=spiking)
+    events = ss.run(
+        network, ss.SparseRaster.from_dense(x), engine=engine, record=[f"{name}.events" for name in spiking]
+    )
+    assert torch.equal(events.output, wanted.output)
+    assert all(torch.equal(events.recording[f"{n}.events"].dense(), wanted.recording[n]) for n in spiking)
     assert all(0 < wanted.recording[name].mean() < 1 for name in spiking)
     assert all(torch.equal(got.recording[name], wanted.recording[name]) for name in spiking)
     assert torch.equal(got.output, wanted.output)
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"recurrent", "residual"}))
+def test_chains_run_as_stages(name: str) -> None:
+    make, shape = NETWORKS[name]
+    network = make()
+    ss.run(network, drawn((2, 1, *shape)))
+    assert network._programs[shape] is not None
+
+
+SIDES = st.integers(1, 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    kernel=st.tuples(SIDES, SIDES),
+    stride=st.tuples(SIDES, SIDES),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    dilation=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    groups=st.sampled_from([1, 2, 4]),
+    pool=st.integers(1, 2),
+)
+def test_any_convolution_agrees(kernel, stride, padding, dilation, groups, pool) -> None:  # type: ignore[no-untyped-def]
+    conv = nn.Conv2d(4, 8, kernel, stride, padding, dilation, groups)
+    network = whole(ss.Network.chain(conv, ss.LIF(0.5, 3.0), *[nn.MaxPool2d(pool)] * (pool > 1)))
+    x = drawn((5, 2, 4, 9, 10))
+    if min(conv(x[0]).shape[2:]) < pool:
+        return
+    wanted = ss.run(network, x, engine=ss.Reference()).output
+    for engine in (ss.EventDriven(always=True), ss.EventDriven(always=True, stages=False)):
+        assert torch.equal(ss.run(network, x, engine=engine).output, wanted)
 
 
 @settings(max_examples=15, deadline=None)
