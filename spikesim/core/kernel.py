@@ -23,6 +23,11 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(function, inline="always")
 
 
+def plain(function: Any) -> Callable[..., Any]:
+    """The Python function behind a compiled one (where JIT is off they are the same), for use in references."""
+    return getattr(function, "py_func", function)  # type: ignore[no-any-return]
+
+
 def kernel(
     *, reference: Callable[..., Any], parallel: bool = False, depends: tuple[ModuleType, ...] = ()
 ) -> Callable[[Callable[..., Any]], Any]:

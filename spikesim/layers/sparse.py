@@ -17,7 +17,7 @@ from numba import njit, prange
 from torch import Tensor, nn
 
 from ..core import philox, simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, plain
 from ..core.operator import Context
 from ..core.params import number
 from ..core.raster import SparseRaster
@@ -66,7 +66,7 @@ def scattered_reference(
             slot = (at[b] + t) % ring.shape[1]
             for k in range(synapses.first.shape[0]):
                 first, last = ptr[b * steps + t], ptr[b * steps + t + 1]
-                _scatter.py_func(synapses, k, idx, val, first, last, ring[b], slot)
+                plain(_scatter)(synapses, k, idx, val, first, last, ring[b], slot)
             out[t, b], ring[b, slot] = ring[b, slot], 0
 
 
@@ -127,7 +127,7 @@ def drawn_reference(
 ) -> None:  # fmt: skip
     """numpy twin of `drawn_kernel`, same arguments."""
     for i in range(first.shape[1] - 1):
-        targets, weights, delays = zip(*(_synapse.py_func(numbers, i, q, outputs, k0, k1) for q in range(numbers[0])))
+        targets, weights, delays = zip(*(plain(_synapse)(numbers, i, q, outputs, k0, k1) for q in range(numbers[0])))
         for k in range(first.shape[0]):
             mine = [q for q in range(numbers[0]) if targets[q] // size == k]
             if not fill:

@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from ..core import simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, plain
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, LANES
 from ..layers.linear import GROUPS, bias_of, blocks_of, padded
@@ -41,7 +41,7 @@ def dense_reference(
         for k in range(blocks):
             here, x = slice(k * lanes, (k + 1) * lanes), bias[k * lanes : (k + 1) * lanes].copy()
             simd.rows_summed_reference(x, weight[k], idx, val, ptr[r], ptr[r + 1])
-            s, v[b, here], _ = rule(v[b, here], x, rows_of.py_func(c, k * lanes, (k + 1) * lanes), _fired, passed)
+            s, v[b, here], _ = rule(v[b, here], x, plain(rows_of)(c, k * lanes, (k + 1) * lanes), _fired, passed)
             fired[here] = s
         bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
 

@@ -19,7 +19,7 @@ from numba import njit, prange
 from torch import Tensor
 
 from ..core import simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, plain
 from ..core.raster import SparseRaster
 from ..graph import Edge
 from ..layers import sparse as sparse_module
@@ -51,9 +51,9 @@ def sparse_reference(
                 before = past[b, t] if t < past.shape[1] else bits[b, t - past.shape[1]]
                 (fed,) = np.nonzero(np.unpackbits(before.view(np.uint8), bitorder="little"))
             for k in range(inward.first.shape[0]):
-                _scatter.py_func(inward, k, idx, val, ptr[b * steps + t], ptr[b * steps + t + 1], ring[b], slot)
+                plain(_scatter)(inward, k, idx, val, ptr[b * steps + t], ptr[b * steps + t + 1], ring[b], slot)
                 if fed.size:
-                    _scatter.py_func(around, k, fed, none, 0, fed.size, loop_ring[b], loop_slot)
+                    plain(_scatter)(around, k, fed, none, 0, fed.size, loop_ring[b], loop_slot)
             x = ring[b, slot] + loop_ring[b, loop_slot]
             ring[b, slot], loop_ring[b, loop_slot] = 0, 0
             s, v[b], _ = rule(v[b], x, c, lambda u: (u >= 0).astype(u.dtype), passed)
