@@ -1,7 +1,7 @@
 """Time against activity: W2's and W3's networks and their single layers, from 0.1 to 30 % of inputs active.
 
 Every input is active with the same probability at every step. "events" and "dense" are what the two ways cost, "auto" is
-what a user gets. The figure is `docs/activity.png`; the crossover is where events cost what the dense product costs.
+what a user gets. The figure is `docs/figures/activity.png`; the crossover is where events cost what the dense product costs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks import harness, w2, w3
 from benchmarks.workloads import convolution_weights, dense_weights, strokes
 
 SHARES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-FIGURE = Path(__file__).parents[1] / "docs" / "activity.png"
+FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "activity.png"
 
 
 def measure(rounds: int = 5) -> list[dict[str, Any]]:

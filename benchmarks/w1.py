@@ -1,6 +1,6 @@
 """W1: one LIF layer forward, 65,536 neurons, T = 100, drive given as float32, spikes out. Rate: million updates/s.
 
-The limit is a parallel copy of the same bytes: a neuron reads one float and writes one.
+The limit is a parallel copy of the same bytes, the faster of two: a neuron reads one float and writes one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,15 @@ def copied(x, out):  # type: ignore[no-untyped-def]
     for part in prange(parts):
         for i in range(part * PART, min(x.size, (part + 1) * PART)):
             out[i] = x[i]
+
+
+@njit(parallel=True, cache=True)
+def scaled(x, factor, out):  # type: ignore[no-untyped-def]
+    """out = factor x: the same bytes, but no call of memcpy, which is slow on some virtual machines."""
+    parts = (x.size + PART - 1) // PART
+    for part in prange(parts):
+        for i in range(part * PART, min(x.size, (part + 1) * PART)):
+            out[i] = factor * x[i]
 
 
 def measure(batches: tuple[int, ...] = (1, 32), rounds: int = 9) -> list[dict[str, Any]]:
@@ -53,13 +62,14 @@ def measured(batch: int, count: int, rounds: int) -> list[dict[str, Any]]:
         "Sinabs LIF, several spikes": lambda: sinabs(x, True), "BindsNET LIFNodes": lambda: bindsnet(x),
     }  # fmt: skip
     limits = {
-        "limit: parallel copy of the same bytes": lambda: copied(flat, into), "torch loop in place": lambda: by_hand(x),
+        "limit: parallel copy of the same bytes": lambda: copied(flat, into),
+        "limit: the same, times 1": lambda: scaled(flat, np.float32(1), into), "torch loop in place": lambda: by_hand(x),
     }  # fmt: skip
     rows = c.rows(
         "w1", ours, peers, limits, x.numel() / 1e6, unit="Mupdates/s", count=count, rounds=rounds, batch=batch,
         firing=round(float(neuron(x)[0].mean()), 4),
     )  # fmt: skip
-    copy = next(row["median_s"] for row in rows if row["name"].startswith("limit"))
+    copy = min(row["median_s"] for row in rows if row["name"].startswith("limit"))
     return [{**row, "share_of_copy": copy / row["median_s"]} if row.get("kind") == "ours" else row for row in rows]
 
 

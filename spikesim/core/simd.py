@@ -69,13 +69,13 @@ AHEAD = 12
 """Events whose rows are asked for before they are read: a row from the L2 or L3 cache takes that long."""
 
 
-def _fetched(builder: Any, rows: Any, idx: Any, e: Any, stop: Any, lanes: int) -> None:
-    """Ask for the cache lines of the row of an event AHEAD of event e."""
+def _fetched(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int) -> None:
+    """Ask for the cache lines of the row of an event AHEAD of event e, of this step or the next; idx has `size` events."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
     ahead = builder.add(e, ir.Constant(_INT64, AHEAD))
-    event = builder.select(builder.icmp_signed("<", ahead, stop), ahead, e)
+    event = builder.select(builder.icmp_signed("<", ahead, size), ahead, e)
     at = builder.zext(builder.load(builder.gep(idx, [event])), _INT64)
     row = builder.gep(rows, [builder.mul(at, ir.Constant(_INT64, lanes))])
     for line in range(0, lanes, FEW):
@@ -94,13 +94,13 @@ def _rows_summed(lanes: int) -> Any:
     def rows_summed(typing: Any, acc: Any, weight: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             a, w, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
-            place = _vector(builder, a, lanes)
+            place, events = _vector(builder, a, lanes), context.make_array(idx)(context, builder, args[2]).nitems
 
             def body(weighted: bool) -> Callable[[Any, Any], Any]:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                     start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
-                    _fetched(builder, w, i, e, args[5], lanes)
+                    _fetched(builder, w, i, e, events, lanes)
                     row = _load(builder, _vector(builder, start_of_row, lanes))
                     if weighted:
                         row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)
@@ -132,12 +132,13 @@ def _row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: A
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         out, g, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
         values, nothing = _load(builder, _vector(builder, g, LANES)), ir.Constant(_INT64, 0)
+        events = context.make_array(idx)(context, builder, args[2]).nitems
 
         def body(weighted: bool) -> Callable[[Any, Any], Any]:
             def add(e: Any, total: Any) -> Any:
                 at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                 place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, LANES))]), LANES)
-                _fetched(builder, out, i, e, args[5], LANES)
+                _fetched(builder, out, i, e, events, LANES)
                 added = values
                 if weighted:
                     added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), LANES), values)
