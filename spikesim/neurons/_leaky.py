@@ -169,6 +169,12 @@ class LeakyNeuron(Neuron):
             x, c = x * c.gain, c._replace(gain=torch.ones_like(c.gain.detach()))
         rows = [n.reshape(()) if n.numel() == 1 else n.expand(shape[2:]).reshape(-1) for n in c]
         keep = torch.is_grad_enabled() and any(n.requires_grad for n in (x, state.v, *rows))
+        if (
+            not keep and not torch.compiler.is_compiling()
+        ):  # the operation below is torch's way to a gradient, and slow to start
+            x = x.detach().contiguous()
+            out = torch.empty_like(x)
+            return out, State(run_into(x, state.v, c, self.reset.delayed, out))
         height, rate = self.surrogate.numbers()
         spikes, last, _ = _fused_op(
             x.reshape(*shape[:2], -1), state.v.reshape(shape[1], -1), *rows,

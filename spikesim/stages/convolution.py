@@ -34,15 +34,16 @@ CAUTION = 0.6
 
 
 class Taps(NamedTuple):
-    """Where an input coordinate lands along one axis: entries first[i]:first[i + 1] say output, tap, and how many.
+    """Where an input coordinate lands: entries first[i]:first[i + 1] say output, tap, and how many.
 
     Along y an entry is one output row and one kernel row. Along x it is a run: outputs out, out + 1, ... take the taps
-    at place tap, tap + 1, ... of the packed kernel row.
+    at place tap, tap + 1, ... of the packed kernel row. In the plane it is a run of memory: first of the output's sums,
+    first of the channel's weights, length.
     """
 
     first: np.ndarray
     entries: np.ndarray
-    """(n, 3) int32: output, tap, run."""
+    """(n, 3) int32."""
 
 
 class Plane(NamedTuple):
@@ -75,32 +76,44 @@ def taps_along(size: int, out: int, kernel_size: int, stride: int, pad: int, dil
     return Taps(np.array(first, np.int32), np.array(entries, np.int32).reshape(-1, 3))
 
 
+def taps_in_plane(rows: Taps, columns: Taps, width: int, taps: int, lanes: int, wide: int) -> Taps:
+    """Every pixel's runs of memory: output rows `width` sums apart, kernel rows `taps` weights, columns `lanes` apart in
+    the sums and `wide` in the weights."""
+    first, entries = [0], []
+    for y in range(rows.first.size - 1):
+        down = rows.entries[rows.first[y] : rows.first[y + 1]]
+        for x in range(columns.first.size - 1):
+            across = columns.entries[columns.first[x] : columns.first[x + 1]]
+            entries += [
+                (i * width + o * lanes, u * taps + tap * wide, n * wide) for i, u, _ in down for o, tap, n in across
+            ]
+            first.append(len(entries))
+    return Taps(np.array(first, np.int32), np.array(entries, np.int32).reshape(-1, 3))
+
+
 def packed_order(kernel_size: int, stride: int) -> np.ndarray:
     """Kernel columns in the order in which neighbouring outputs use them: by phase of the stride, last first."""
     return np.concatenate([np.arange(phase, kernel_size, stride)[::-1] for phase in range(min(stride, kernel_size))])
 
 
 def convolution_reference(
-    ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, where: np.ndarray, rows: Taps, columns: Taps,
+    ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, where: np.ndarray, pieces: Taps,
     weight: np.ndarray, bias: np.ndarray, c: Coefficients, gated: bool, plane: Plane, valid: np.ndarray,
     v: np.ndarray, bits: np.ndarray,
 ) -> None:  # fmt: skip
     """numpy twin of `convolution_kernel`, same arguments."""
     batch, steps, _ = bits.shape
     rule, o = (gated_step if gated else step), plane.channels
+    flat = weight.ravel()
     for r in range(batch * steps):
         b, t = divmod(r, steps)
-        x = np.tile(bias, (plane.high, 1))
+        x = np.tile(bias, plane.high)
         for e in range(ptr[r], ptr[r + 1]):
-            ch, y, col, off = where[idx[e]]
+            pixel, start, off = where[idx[e]]
             a = value_at(val, e)
-            for k in range(rows.first[y], rows.first[y + 1]):
-                i, u, _ = rows.entries[k]
-                for m in range(columns.first[col], columns.first[col + 1]):
-                    out, tap, run = columns.entries[m]
-                    n = plane.grouped or run * o
-                    at, start = out * o + off, tap * (plane.grouped or o)
-                    x[i, at : at + n] += a * weight[ch, u, start : start + n]
+            for to, tap, n in pieces.entries[pieces.first[pixel] : pieces.first[pixel + 1]]:
+                x[to + off : to + off + n] += a * flat[start + tap : start + tap + n]
+        x = x.reshape(plane.high, -1)
         s, v[b], _ = rule(v[b], x, c, lambda u: (u >= 0).astype(u.dtype), passed)
         p, high, wide = plane.pool, plane.high // plane.pool, plane.wide // plane.pool
         maps = s.reshape(plane.high, plane.wide, o)[: high * p, : wide * p].reshape(high, p, wide, p, o).max((1, 3))
@@ -110,25 +123,18 @@ def convolution_reference(
 
 
 @njit(cache=True, nogil=True)
-def _scattered(first, last, idx, val, where, rows, columns, weight, plane, sums):  # type: ignore[no-untyped-def]
-    width, taps = plane.wide * plane.channels, weight.shape[2]
+def _scattered(first, last, idx, val, where, pieces, weight, plane, sums):  # type: ignore[no-untyped-def]
     flat, packed = sums.reshape(-1), weight.reshape(-1)
     for e in range(first, last):
-        i = idx[e]
-        ch, y, col, off = where[i, 0], where[i, 1], where[i, 2], where[i, 3]
-        a = value_at(val, e)
-        for k in range(rows.first[y], rows.first[y + 1]):
-            at = rows.entries[k, 0] * width + off
-            start = (ch * weight.shape[1] + rows.entries[k, 1]) * taps
-            for m in range(columns.first[col], columns.first[col + 1]):
-                to, tap = at + columns.entries[m, 0] * plane.channels, columns.entries[m, 1]
-                if plane.grouped:
-                    w = start + tap * plane.grouped
-                    for j in range(plane.grouped):
-                        flat[to + j] += a * packed[w + j]
-                else:
-                    w = start + tap * plane.channels
-                    _row_added(flat, to, packed, w, columns.entries[m, 2] * plane.channels, a)
+        i, a = idx[e], value_at(val, e)
+        pixel, start, off = where[i, 0], where[i, 1], where[i, 2]
+        for k in range(pieces.first[pixel], pieces.first[pixel + 1]):
+            to, w, n = pieces.entries[k, 0] + off, pieces.entries[k, 1] + start, pieces.entries[k, 2]
+            if plane.grouped:
+                for j in range(n):
+                    flat[to + j] += a * packed[w + j]
+            else:
+                _row_added(flat, to, packed, w, n, a)
 
 
 @njit(cache=True, nogil=True)
@@ -159,7 +165,7 @@ def _set(row, values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _sample(  # type: ignore[no-untyped-def]
-    ptr, idx, val, where, rows, columns, weight, bias, c, gated, plane, valid, v, bits
+    ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits
 ):
     """One sample over all steps: ptr (T + 1,), v (H', W' O), bits (T, words)."""
     steps, words = bits.shape
@@ -169,7 +175,7 @@ def _sample(  # type: ignore[no-untyped-def]
     for i in range(plane.high):
         _set(sums[i], bias)
     for t in range(steps):
-        _scattered(ptr[t], ptr[t + 1], idx, val, where, rows, columns, weight, plane, sums)
+        _scattered(ptr[t], ptr[t + 1], idx, val, where, pieces, weight, plane, sums)
         for i in range(plane.high):
             updated_row(sums[i], v[i], c, gated, fired[i])
             _set(sums[i], bias)
@@ -180,18 +186,18 @@ def _sample(  # type: ignore[no-untyped-def]
 
 @kernel(reference=convolution_reference, parallel=True, depends=(simd, _membrane))
 def convolution_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, where, rows, columns, weight, bias, c, gated, plane, valid, v, bits
+    ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits
 ):
     """Events (see `SparseRaster`) through one convolution, its neurons and their pool.
 
-    where  (N, 4) int32: channel, y, x and first output channel of every input
+    where  (N, 3) int32: pixel, first weight and first output channel of every input; pieces of every pixel
     weight (C, kh, kw O) packed, bias (W' O,) for one output row, c scalars or rows (W' O,)
     v      (B, H', W' O) membranes, in and out      bits  (B, T, words) uint64 out; valid (words,) uint64
     """
     batch, steps, _ = bits.shape
     for b in prange(batch):
         part = ptr[b * steps : (b + 1) * steps + 1]
-        _sample(part, idx, val, where, rows, columns, weight, bias, c, gated, plane, valid, v[b], bits[b])
+        _sample(part, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v[b], bits[b])
 
 
 class ConvolutionStage(Stage):
@@ -224,12 +230,14 @@ class ConvolutionStage(Stage):
         (kh, kw), (sy, sx), (dy, dx), (py, px) = linear.kernel_size, linear.stride, linear.dilation, paddings(linear)
         (channels, height, width), p = self.in_shape, self.plane
         self.runs = dx == 1 and not p.grouped
-        self.rows = taps_along(height, p.high, kh, sy, py, dy, False)
-        self.columns = taps_along(width, p.wide, kw, sx, px, dx, self.runs)
+        rows = taps_along(height, p.high, kh, sy, py, dy, False)
+        columns = taps_along(width, p.wide, kw, sx, px, dx, self.runs)
+        lanes = p.grouped or p.channels
+        self.pieces = taps_in_plane(rows, columns, p.wide * p.channels, kw * lanes, p.channels, lanes)
         c, y, x = (grid.ravel() for grid in np.indices(self.in_shape))
         per_group = channels // linear.groups
         off = c // per_group * group if p.grouped else 0 * c
-        self.where = np.ascontiguousarray(np.stack([c, y, x, off], 1), np.int32)
+        self.where = np.ascontiguousarray(np.stack([y * width + x, c * kh * kw * lanes, off], 1), np.int32)
         out_channels, high, wide = self.out_shape
         labels = np.full((high, wide, p.channels), -1, np.int64)
         labels[..., :out_channels] = np.arange(np.prod(self.out_shape)).reshape(self.out_shape).transpose(1, 2, 0)
@@ -275,7 +283,7 @@ class ConvolutionStage(Stage):
         membranes = np.repeat(first[None], x.batch, 0) if v is None else self.to_rows(v)
         bits = np.empty((x.batch, x.steps, self.valid.size), np.uint64)
         convolution_kernel(
-            x.ptr, x.idx, x.values, self.where, self.rows, self.columns, weight, bias, c, self.gated, self.plane,
+            x.ptr, x.idx, x.values, self.where, self.pieces, weight, bias, c, self.gated, self.plane,
             self.valid, membranes, bits,
         )  # fmt: skip
         last = membranes.reshape(-1, high, wide, self.plane.channels)[..., :channels].transpose(0, 3, 1, 2)

@@ -182,7 +182,7 @@ def test_convolution_kernel(options: dict[str, Any], pool: int, graded: bool) ->
     for run in (convolution.convolution_kernel, convolution.convolution_reference):
         v, bits = np.repeat(first[None], 2, 0), np.zeros((2, 4, stage.valid.size), np.uint64)
         run(
-            x.ptr, x.idx, x.values, stage.where, stage.rows, stage.columns, weight, bias, c, False, stage.plane,
+            x.ptr, x.idx, x.values, stage.where, stage.pieces, weight, bias, c, False, stage.plane,
             stage.valid, v, bits,
         )  # fmt: skip
         ran.append((v, bits))
