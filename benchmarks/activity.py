@@ -63,7 +63,7 @@ def drawn(rows: list[dict[str, Any]]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     names = list(dict.fromkeys(row["name"] for row in rows))
     figure, panels = pyplot.subplots(1, len(names), figsize=(9, 3.4), layout="constrained")
@@ -73,7 +73,11 @@ def drawn(rows: list[dict[str, Any]]) -> None:
             points = [(100 * r["share"], 1e3 * r["median_s"]) for r in rows if r["name"] == name and r["way"] == way]
             panel.loglog(*zip(*points), style, label=way, markersize=4, linewidth=1)
         panel.set(title=name, xlabel="active inputs, %", ylabel="time of a batch, ms")
-    panels[0].legend(frameon=False)
+        panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+            axis.set_minor_formatter(ticker.NullFormatter())
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(FIGURE, dpi=110)
     pyplot.close(figure)
 

@@ -59,7 +59,6 @@ def seconds(row: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     readme = HERE / "README.md"
-    text = re.sub(
-        r"(<!-- table -->\n).*?(\n<!-- end -->)", lambda m: m[1] + table() + m[2], readme.read_text(), flags=re.S
-    )
+    old = readme.read_text()
+    text = re.sub("(<!-- table -->).*?(<!-- end -->)", lambda m: f"{m[1]}\n\n{table()}\n\n{m[2]}", old, flags=re.S)
     readme.write_text(text)

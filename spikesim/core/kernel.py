@@ -33,11 +33,13 @@ def kernel(
 ) -> Callable[[Callable[..., Any]], Any]:
     """Compile with the house flags (cached, no GIL, strict IEEE arithmetic) and record `reference` beside it.
 
+    Division by zero gives inf or nan, as in numpy: a check in the loop would keep it from being vectorised.
+
     `reference` takes the same arguments and returns or fills the same arrays, in numpy or torch.
     """
 
     def wrap(function: Callable[..., Any]) -> Any:
-        compiled = numba.njit(function, cache=True, nogil=True, parallel=parallel)
+        compiled = numba.njit(function, cache=True, nogil=True, parallel=parallel, error_model="numpy")
         if depends:
             _widen_stamp(compiled, depends)
         KERNELS[f"{function.__module__}.{function.__qualname__}"] = (compiled, reference)
