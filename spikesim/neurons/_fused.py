@@ -138,6 +138,7 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tens
     ctx.save_for_backward(*inputs[1:8], output[2])
     ctx.rest = inputs[8:]
     ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)  # else zeros as large as the charge are made for an output nobody differentiates
 
 
 def _reduced(total: Tensor, like: Tensor) -> Tensor:
@@ -145,8 +146,10 @@ def _reduced(total: Tensor, like: Tensor) -> Tensor:
     return total.sum().reshape(like.shape) if like.numel() == 1 else total.sum(0).reshape(like.shape)
 
 
-def _backward(ctx: Any, grad_spikes: Tensor, grad_last: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
     v, leak, gain, bias, threshold, scale, shift, charge = ctx.saved_tensors
+    grad_spikes = torch.zeros_like(charge) if grad_spikes is None else grad_spikes
+    grad_last = torch.zeros_like(v) if grad_last is None else grad_last
     gated, _, code, height, rate, detach = ctx.rest
     wanted = ctx.needs_input_grad
     learn = any(wanted[i] for i in (2, 4, 5, 7))

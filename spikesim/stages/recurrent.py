@@ -92,11 +92,12 @@ def _rows_added(x, weight, idx, first, last):  # type: ignore[no-untyped-def]
 def _rows_weighted(x, weight, idx, val, first, last):  # type: ignore[no-untyped-def]
     """x += val[e] weight[idx[e]], event after event."""
     e = first
-    while e + 2 <= last:
-        p, q, a, b = weight[idx[e]], weight[idx[e + 1]], val[e], val[e + 1]
+    while e + 4 <= last:
+        p, q, r, s = weight[idx[e]], weight[idx[e + 1]], weight[idx[e + 2]], weight[idx[e + 3]]
+        a, b, c, d = val[e], val[e + 1], val[e + 2], val[e + 3]
         for j in range(x.size):
-            x[j] = (x[j] + a * p[j]) + b * q[j]
-        e += 2
+            x[j] = (((x[j] + a * p[j]) + b * q[j]) + c * r[j]) + d * s[j]
+        e += 4
     while e < last:
         p, a = weight[idx[e]], val[e]
         for j in range(x.size):
