@@ -69,7 +69,8 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):
         for b in range(batch * group // groups, batch * (group + 1) // groups):
             membrane = v[b, lo:hi]
             for t in range(steps):
-                x[:] = start
+                for j in range(lanes):
+                    x[j] = start[j]
                 first, last = ptr[b * steps + t], ptr[b * steps + t + 1]
                 if lanes == FEW:
                     _rows_16(x, w, idx, val, first, last)
