@@ -48,6 +48,11 @@ def nest(root: nn.Module, path: str, module: nn.Module) -> None:
     at._modules[leaf] = module  # not add_module: a user's layer may be called "output" or "readout"
 
 
+def joins(module: nn.Module) -> bool:
+    """Whether a node takes the values of its edges one by one; the others take their sum."""
+    return bool(getattr(module, "joins", False))
+
+
 def planned(names: tuple[str, ...], edges: tuple[Edge, ...], output: str) -> Plan:
     """Topological order over the edges without delay; a cycle without delay is refused."""
     known = {INPUT, *names}

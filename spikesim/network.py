@@ -7,10 +7,8 @@ Read `engine.py` for `run`, `execution.py` for the ways to run a node.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from dataclasses import replace as dataclass_replace
+from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,18 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .binding import Conversion, scaled
 from .core.ledger import Ledger
 from .core.operator import Activity, Context, LinearOperator
-from .core.raster import SparseRaster, joined
+from .core.raster import SparseRaster
 from .core.seeds import Seeds
 from .errors import GraphError, ParameterError, ShapeError, must, nearest
 from .execution import Engine, EventDriven, Reference, choose
-from .graph import INPUT, Edge, in_a_row, nest, planned
+from .graph import INPUT, Edge, in_a_row, joins, nest, planned
 from .layers import DelayedLinear, operator_of
 from .layers.counting import count_neurons, count_operations
 from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
+from .recording import Job
 from .stages import EVENTS, Past, Program, compiled
 
 
@@ -39,50 +39,6 @@ class NetworkState(NamedTuple):
     step: int
     nodes: dict[str, Any]
     delayed: dict[Edge, Tensor]
-
-
-@dataclass(frozen=True)
-class Conversion:
-    """What a converted network remembers of its ANN.
-
-    entry_linear, entry_neurons   nodes before and at the first neurons: where the factor T of event data is folded
-    steps                         T it is folded for; None: not yet (`Network.bound`)
-    recipe                        name of the recipe
-    """
-
-    entry_linear: tuple[str, ...] = ()
-    entry_neurons: tuple[str, ...] = ()
-    steps: int | None = None
-    recipe: str = ""
-
-
-@dataclass
-class _Job:
-    """One call's context, shared by its chunks."""
-
-    engine: Engine
-    ctx: Context
-    record: Mapping[str, Sequence[int] | None]
-    recorded: dict[str, list[Any]] = field(default_factory=dict)
-    largest: int = 0  # elements of the largest activation of one step, known after the first chunk
-
-    def keep(self, name: str, value: Tensor) -> None:
-        """Record the output (T, B, *shape) of a node, dense or as events."""
-        if name in self.record:
-            self.recorded.setdefault(name, []).append(value)
-        if f"{name}{EVENTS}" in self.record:
-            listed = SparseRaster.from_dense(value.detach().float().cpu())
-            self.recorded.setdefault(f"{name}{EVENTS}", []).append(listed)
-
-    def keep_membrane(self, name: str, v: Tensor) -> None:
-        """Record a membrane (B, *shape) of one step: all of it, or the neurons that were chosen."""
-        chosen = self.record[name]
-        part = v if chosen is None else v.flatten(1)[:, torch.as_tensor(chosen, device=v.device)]
-        self.recorded.setdefault(name, []).append(part[None])
-
-    def results(self) -> dict[str, Any]:
-        """What was recorded, joined over time."""
-        return {name: (joined if name.endswith(EVENTS) else torch.cat)(parts) for name, parts in self.recorded.items()}
 
 
 class Network(nn.Module):
@@ -110,6 +66,7 @@ class Network(nn.Module):
         self._plan = planned(self.names, self.edges, self.output)
         for name, module in nodes.items():
             nest(self, name, module)
+        self._uncut = any(getattr(module, "uncut", False) for module in nodes.values())
         self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
         self._programs: dict[tuple[int, ...], Program | None] = {}
 
@@ -150,10 +107,8 @@ class Network(nn.Module):
         """
         if self.conversion is None or self.conversion.steps == steps:
             return self
-        factor = (self.conversion.steps or 1) / steps
-        names = (*self.conversion.entry_linear, *self.conversion.entry_neurons)
-        changes = {name: _scaled(self.node(name), factor) for name in names}
-        return self.replaced(changes, conversion=dataclass_replace(self.conversion, steps=steps))
+        changes = {name: scaled(self.node(name), by) for name, by in self.conversion.factors(steps).items()}
+        return self.replaced(changes, conversion=replace(self.conversion, steps=steps))
 
     def initial_state(self) -> NetworkState:
         """The state before the first step; node states are made on first use, for the batch that comes."""
@@ -177,7 +132,7 @@ class Network(nn.Module):
         ids = np.arange(batch) if sample_ids is None else np.asarray(sample_ids)
         if ids.shape != (batch,):
             raise ShapeError(must("run.sample_ids", f"({batch},), one per batch row", ids.shape))
-        job = _Job(engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record)
+        job = Job(engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record)
         program = self._program(x, shape, job)
         if program is not None:
             return self._run_program(program, x, state, job)
@@ -193,7 +148,7 @@ class Network(nn.Module):
             at = until
         return torch.cat(outputs) if len(outputs) > 1 else outputs[0], state, job.results()
 
-    def _program(self, x: Tensor | SparseRaster, shape: tuple[int, ...], job: _Job) -> Program | None:
+    def _program(self, x: Tensor | SparseRaster, shape: tuple[int, ...], job: Job) -> Program | None:
         """The chain of stages that the event-driven engine runs instead of single nodes, where the network is one."""
         if not isinstance(job.engine, EventDriven) or not job.engine.stages or job.ctx.ledger is not None:
             return None
@@ -207,7 +162,7 @@ class Network(nn.Module):
         return None if program is None or hooked or not program.can_record(job.record) else program
 
     def _run_program(
-        self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: _Job
+        self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: Job
     ) -> tuple[Tensor, NetworkState, dict[str, Any]]:
         assert isinstance(job.engine, EventDriven)
         loops = {edge: Past(line.transpose(0, 1)) for edge, line in state.delayed.items()}
@@ -218,7 +173,7 @@ class Network(nn.Module):
         nodes = {key: value for key, value in after.items() if not isinstance(value, Past)}
         return y, NetworkState(state.step + y.shape[0], nodes, delayed), kept
 
-    def _entered(self, x: SparseRaster, job: _Job) -> dict[str, Tensor]:
+    def _entered(self, x: SparseRaster, job: Job) -> dict[str, Tensor]:
         """Values of the first nodes computed from the events, where that is one `nn.Linear` (behind a Flatten or not)."""
         at, passed, inputs = INPUT, dict[str, None](), prod(x.shape)
         while True:
@@ -236,10 +191,10 @@ class Network(nn.Module):
                 return {}
             passed[at] = None
 
-    def _chunk(self, x: Tensor, job: _Job) -> int:
+    def _chunk(self, x: Tensor, job: Job) -> int:
         """Steps of the next chunk: the largest activation stays under the engine's budget (results do not depend on it)."""
         budget = job.engine.budget_mb * 2**20 / x.element_size()
-        if torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters()):
+        if (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())) or self._uncut:
             steps = x.shape[0]
         elif job.largest:
             steps = max(1, int(budget / job.largest))
@@ -248,7 +203,7 @@ class Network(nn.Module):
         return min(steps, x.shape[0], self._plan.longest or steps)
 
     def _run_chunk(
-        self, x: Tensor, state: NetworkState, job: _Job, given: Mapping[str, Tensor]
+        self, x: Tensor, state: NetworkState, job: Job, given: Mapping[str, Tensor]
     ) -> tuple[Tensor, NetworkState]:
         values: dict[str, Tensor] = {INPUT: x}
         nodes, delayed = dict(state.nodes), dict(state.delayed)
@@ -284,8 +239,10 @@ class Network(nn.Module):
     def _delays(self, name: str) -> bool:
         return any(e.delay and e.source == name for e in self.edges)
 
-    def _gathered(self, name: str, values: dict[str, Tensor], delayed: dict[Edge, Tensor], x: Tensor) -> Tensor:
-        """The sum over a node's incoming edges, delayed ones shifted by their buffer."""
+    def _gathered(
+        self, name: str, values: dict[str, Tensor], delayed: dict[Edge, Tensor], x: Tensor
+    ) -> Tensor | tuple[Tensor, ...]:
+        """The sum over a node's incoming edges, or all of them where it joins; delayed ones shifted by their buffer."""
         parts = []
         for edge in self._plan.sources[name]:
             if not edge.delay:
@@ -297,6 +254,8 @@ class Network(nn.Module):
         if not parts:  # the first steps of a loop: nothing has come round yet
             source = self._plan.sources[name][0].source
             return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
+        if joins(self.node(name)):
+            return tuple(parts)
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
     def synapses(self, x: Tensor) -> dict[str, int]:
@@ -308,20 +267,30 @@ class Network(nn.Module):
     def _shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
         shapes, waiting = {INPUT: tuple(x.shape[2:])}, list(self._plan.order)
-        silent = _Job(choose(x, ()), Context("", 0, np.full(1, -1)), {})
+        silent = Job(choose(x, ()), Context("", 0, np.full(1, -1)), {})
         while waiting:
-            name = next((n for n in waiting if any(e.source in shapes for e in self._plan.sources[n])), None)
+            name = next((n for n in waiting if self._can_enter(n, shapes)), None)
             if name is None:
                 raise GraphError(must("Network.edges", "a way from the input to every node", f"none to {waiting[0]}"))
-            source = next(e.source for e in self._plan.sources[name] if e.source in shapes)
+            parts = [x.new_zeros((1, 1, *shapes[e.source])) for e in self._plan.sources[name] if e.source in shapes]
             with torch.no_grad():
-                y, _ = self._run_node(name, x.new_zeros((1, 1, *shapes[source])), None, silent, silent.ctx)
+                drive = tuple(parts) if joins(self.node(name)) else parts[0]
+                y, _ = self._run_node(name, drive, None, silent, silent.ctx)
             shapes[name] = tuple(y.shape[2:])
             waiting.remove(name)
         return shapes
 
-    def _run_node(self, name: str, x: Tensor, state: Any, job: _Job, ctx: Context) -> tuple[Tensor, Any]:
+    def _can_enter(self, name: str, shapes: Mapping[str, Any]) -> bool:
+        """Whether the shapes that a node's output depends on are known."""
+        known = [e.source in shapes for e in self._plan.sources[name]]
+        return all(known) if joins(self.node(name)) else any(known)
+
+    def _run_node(
+        self, name: str, x: Tensor | tuple[Tensor, ...], state: Any, job: Job, ctx: Context
+    ) -> tuple[Tensor, Any]:
         module = self.node(name)
+        if isinstance(x, tuple):
+            return self._run_join(name, module, x, state, job)
         key = (name, tuple(x.shape[2:]))
         if key not in self._operators:
             self._operators[key] = operator_of(module, key[1])
@@ -341,7 +310,21 @@ class Network(nn.Module):
         job.keep(name, y)
         return y, state
 
-    def _run_temporal(self, name: str, module: nn.Module, x: Tensor, state: Any, job: _Job) -> tuple[Tensor, Any]:
+    def _run_join(
+        self, name: str, module: nn.Module, parts: tuple[Tensor, ...], state: Any, job: Job
+    ) -> tuple[Tensor, Any]:
+        try:
+            if hasattr(module, "initial_state"):
+                y, state = module(parts, state)
+            else:
+                y = module(*(part.flatten(0, 1) for part in parts)).unflatten(0, parts[0].shape[:2])
+        except RuntimeError as error:
+            got = f"{[tuple(part.shape[2:]) for part in parts]}: {str(error).splitlines()[0]}"
+            raise ShapeError(must(f"Network.{name}", f"fed what {module} takes", got)) from error
+        job.keep(name, y)
+        return y, state
+
+    def _run_temporal(self, name: str, module: nn.Module, x: Tensor, state: Any, job: Job) -> tuple[Tensor, Any]:
         if f"{name}.v" not in job.record:
             return job.engine.temporal(module, x, state)
         parts = []
@@ -381,16 +364,3 @@ def _line(edge: Edge, fresh: Tensor, delayed: dict[Edge, Tensor]) -> Tensor:
     past = delayed.get(edge)
     past = fresh.new_zeros((edge.delay, *fresh.shape[1:])) if past is None else past
     return torch.cat([past, fresh])
-
-
-def _scaled(module: nn.Module, factor: float) -> nn.Module:
-    """A copy of an entry node with bias, or threshold and initial potential, times `factor`; weights are shared."""
-    scaled = copy.copy(module)
-    scaled._parameters, scaled._buffers = dict(module._parameters), dict(module._buffers)
-    for name in ("bias", "threshold", "initial"):
-        parameter, buffer = scaled._parameters.get(name), scaled._buffers.get(name)
-        if parameter is not None:
-            scaled._parameters[name] = nn.Parameter(parameter.detach() * factor, parameter.requires_grad)
-        if buffer is not None:
-            scaled._buffers[name] = buffer * factor
-    return scaled

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..network import INPUT
-from ..neurons import IF, SignedIF
+from ..graph import INPUT, joins
+from ..neurons import IF, CorrectedIF, GradedIF, Neuron, SignedIF
 from .calibration import Calibration
 
 Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
@@ -19,7 +19,8 @@ Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
 class Threshold:
     """What a step found for one neuron node.
 
-    theta    threshold and amplitude of a spike in the ANN's units; broadcasts to *shape ((C, 1, 1) for maps)
+    theta    most that a neuron says in one step, in the ANN's units: its threshold times the peak of its kind;
+             broadcasts to *shape ((C, 1, 1) for maps)
     clipped  share of the non-zero calibration activations above theta
     rate     mean over neurons of mean activation / theta: expected spikes per neuron and step
     silent   channels (or neurons) that were never positive on the calibration data
@@ -32,13 +33,35 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class NeuronKind:
+    """What an activation becomes.
+
+    peak     spikes per step at most: 1, the Gamma of a burst, or 2^n - 1 for n thresholds in powers of two
+    signed   whether a spike can be taken back, see `SignedIF`
+    presteps 0, or the steps of a first presentation in which offsets are found, see `CorrectedIF`
+    """
+
+    peak: int = 1
+    signed: bool = False
+    presteps: int = 0
+
+    def made(self, threshold: Tensor, initial: Tensor) -> Neuron:
+        """The neuron with this threshold and first membrane."""
+        if self.presteps:
+            return CorrectedIF(threshold, presteps=self.presteps, initial=initial)
+        if self.peak > 1:
+            return GradedIF(threshold, peak=self.peak, signed=self.signed, initial=initial)
+        return (SignedIF if self.signed else IF)(threshold, initial=initial)
+
+
+@dataclass(frozen=True)
 class Node:
-    """One operation: `module` applied to the sum of its sources.
+    """One operation: `module` applied to the sum of its sources, or to all of them where it joins.
 
     name       the user's dotted path, made unique; module   a plain torch module that owns its tensors
     path       where it stands in the user's model;  sources  names of nodes, or "input"
     threshold  neurons only, set by a step;          initial  start of the membrane, as a share of the threshold
-    neuron     what an activation becomes
+    neuron     what an activation becomes;               current  constant drive that a calibration adds to it
     """
 
     name: str
@@ -46,8 +69,9 @@ class Node:
     sources: tuple[str, ...]
     path: str
     threshold: Threshold | None = None
-    initial: float = 0.0
-    neuron: type[IF] | type[SignedIF] = IF
+    initial: float | Tensor = 0.0
+    neuron: NeuronKind = NeuronKind()
+    current: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +90,18 @@ class Draft:
         """The node called `name`."""
         return next(node for node in self.nodes if node.name == name)
 
+    @property
+    def ceilings(self) -> dict[str, float]:
+        """Activations with a ceiling (ReLU6) -> the ceiling."""
+        return {n.name: float(n.module.max_val) for n in self.nodes if isinstance(n.module, nn.Hardtanh)}
+
     def users(self, name: str) -> list[Node]:
         """The nodes that read `name`."""
         return [node for node in self.nodes if name in node.sources]
 
     def neurons(self) -> list[Node]:
-        """The activations, which become spiking neurons."""
-        return [node for node in self.nodes if isinstance(node.module, nn.ReLU)]
+        """The activations, which become spiking neurons: ReLUs, and ReLUs with a ceiling."""
+        return [node for node in self.nodes if isinstance(node.module, (nn.ReLU, nn.Hardtanh))]
 
     def chain(self, kind: Kinds, then: Kinds) -> Iterator[tuple[Node, Node]]:
         """Pairs (a, b) where b of type `then` reads nothing but a of type `kind`, and nobody else reads a."""
@@ -117,10 +146,9 @@ class Draft:
         values = {INPUT: x.detach()}
         last = {source: node.name for node in self.nodes for source in node.sources}
         for node in self.nodes:
-            total = values[node.sources[0]]
-            for source in node.sources[1:]:
-                total = total + values[source]
-            values[node.name] = value = node.module(total)
+            parts = [values[source] for source in node.sources]
+            whole = parts if joins(node.module) else [sum(parts[1:], parts[0])]
+            values[node.name] = value = node.module(*whole)
             for source in set(node.sources):
                 if last[source] == node.name:
                     del values[source]

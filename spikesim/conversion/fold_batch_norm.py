@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from .draft import Draft
-from .operations import with_tensors
+from .operations.owned import with_tensors
 
 
 @dataclass(frozen=True)

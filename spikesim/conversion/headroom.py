@@ -24,10 +24,16 @@ class Headroom:
         check(self, "factor", at_least=1)
 
     def __call__(self, draft: Draft) -> Draft:
-        return draft.changed(*map(self._raised, draft.neurons()))
+        ceilings = draft.ceilings
+        return draft.changed(*(self._raised(n, ceilings.get(n.name, float("inf"))) for n in draft.neurons()))
 
-    def _raised(self, node: Node) -> Node:
+    def _raised(self, node: Node, ceiling: float) -> Node:
         found = node.threshold
         if found is None:
             return node
-        return replace(node, threshold=replace(found, theta=self.factor * found.theta, rate=found.rate / self.factor))
+        return replace(
+            node,
+            threshold=replace(
+                found, theta=(self.factor * found.theta).clamp(max=ceiling), rate=found.rate / self.factor
+            ),
+        )

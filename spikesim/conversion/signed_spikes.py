@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ..neurons import SignedIF
 from .draft import Draft
 
 
@@ -17,4 +16,4 @@ class SignedSpikes:
     """
 
     def __call__(self, draft: Draft) -> Draft:
-        return draft.changed(*(replace(neuron, neuron=SignedIF) for neuron in draft.neurons()))
+        return draft.changed(*(replace(n, neuron=replace(n.neuron, signed=True)) for n in draft.neurons()))

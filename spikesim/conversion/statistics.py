@@ -44,21 +44,38 @@ class Activity:
             counts = torch.bincount(channel * _BINS + index, minlength=self.histogram.numel())
             self.histogram += counts.reshape(self.histogram.shape)
 
-    def percentile(self, percent: float) -> tuple[Tensor, Tensor]:
-        """(value (C,), counts above it (C,)): the edge below which `percent` of the non-zero values lie, 2.2 % fine.
-
-        Without a histogram the exact maximum.
-        """
+    def percentile(self, percent: float) -> Tensor:
+        """(C,): the edge below which `percent` of the non-zero values lie, 2.2 % fine; without a histogram the maximum."""
         if self.histogram is None:
-            return self.peak, torch.zeros_like(self.peak, dtype=torch.int64)
+            return self.peak
         reached = self.histogram.cumsum(1)
         wanted = reached[:, -1:].double() * (percent / 100)
-        bin_ = (reached < wanted).sum(1)
-        edge = torch.exp2((bin_ + 1).double() / BINS_PER_OCTAVE - OCTAVES / 2).to(self.peak.dtype)
-        above = reached[:, -1] - reached.gather(1, bin_.clamp(max=_BINS - 1)[:, None])[:, 0]
-        return torch.minimum(edge, self.peak), above
+        edge = _edge((reached < wanted).sum(1) + 1).to(self.peak.dtype)
+        return torch.minimum(edge, self.peak)
 
-    @property
-    def positive(self) -> int:
-        """How many non-zero values the histogram holds."""
-        return 0 if self.histogram is None else int(self.histogram.sum())
+    def share_above(self, theta: Tensor) -> float:
+        """Share of the non-zero values in bins above theta (C,); 0 without a histogram."""
+        if self.histogram is None:
+            return 0.0
+        above = _edge(torch.arange(_BINS, device=theta.device))[None] >= theta[:, None].double() * (1 - 1e-9)
+        above &= (theta < self.peak)[:, None]
+        return float((self.histogram * above).sum()) / max(int(self.histogram.sum()), 1)
+
+    def values(self) -> Tensor:
+        """(C, occupied bins) float64: the middle of every bin that any channel uses, never above the channel's peak."""
+        middle = _edge(self._used().double() + 0.5)
+        return torch.minimum(middle[None], self.peak.double()[:, None])
+
+    def counts(self) -> Tensor:
+        """(C, occupied bins) float64: how many values fell in each."""
+        assert self.histogram is not None
+        return self.histogram[:, self._used()].double()
+
+    def _used(self) -> Tensor:
+        assert self.histogram is not None
+        return self.histogram.any(0).nonzero()[:, 0]
+
+
+def _edge(place: Tensor) -> Tensor:
+    """The lower edge of a bin, as float64."""
+    return torch.exp2(place.double() / BINS_PER_OCTAVE - OCTAVES / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..core.params import check
 from ..errors import ParameterError, must
-from .draft import Draft, Threshold
+from .draft import Draft, Node, Threshold
 from .statistics import Activity
 
 FLOOR = 1e-6
@@ -30,35 +31,49 @@ class ThresholdBalance:
         check(self, "percentile", above=0, at_most=100, unit="%")
 
     def __call__(self, draft: Draft) -> Draft:
-        activities = self._observed(draft)
-        return draft.changed(
-            *(replace(n, threshold=self._threshold(n.name, activities[n.name])) for n in draft.neurons())
-        )
+        return balanced(draft, self._theta, histogram=self.percentile < 100)
 
-    def _observed(self, draft: Draft) -> dict[str, tuple[Activity, int]]:
-        """name -> (statistics, number of axes of one sample's activation)."""
-        neurons = {neuron.name for neuron in draft.neurons()}
-        seen: dict[str, tuple[Activity, int]] = {}
-        with torch.no_grad():
-            for x, count in draft.calibration.chunks():
-                for node, value in draft.replay(x):
-                    if node.name in neurons:
-                        fresh = Activity(value.shape[1], value.device, self.percentile < 100)
-                        seen.setdefault(node.name, (fresh, value.ndim - 1))[0].add(value[:count])
-        return seen
+    def _theta(self, node: Node, activity: Activity) -> Tensor:
+        return activity.percentile(self.percentile)
 
-    def _threshold(self, name: str, observed: tuple[Activity, int]) -> Threshold:
-        activity, axes = observed
-        theta, above = activity.percentile(self.percentile)
-        largest = theta.max()
-        if not bool(torch.isfinite(largest)):
-            raise ParameterError(must(f"ann.{name}", "finite on the calibration data", f"{largest.item()}"))
-        largest = torch.where(largest > 0, largest, torch.ones_like(largest))
-        silent = theta <= FLOOR * largest
-        theta = torch.where(silent, largest, theta)
-        rate = float((activity.mean / theta).mean())
-        clipped = float(above.sum()) / max(activity.positive, 1)
-        return Threshold(_broadcast(theta, axes), clipped, rate, int(silent.sum()))
+
+def balanced(draft: Draft, theta_of: Callable[[Node, Activity], Tensor], *, histogram: bool) -> Draft:
+    """The draft with a threshold for every neuron: theta_of(node, statistics of its activations) -> (C,).
+
+    Thresholds stay below the ceilings that activations have (ReLU6); silent channels get the layer's largest.
+    """
+    seen, ceilings = _observed(draft, histogram), draft.ceilings
+    return draft.changed(*(
+        replace(n, threshold=_threshold(n, *seen[n.name], theta_of, ceilings.get(n.name))) for n in draft.neurons()
+    ))  # fmt: skip
+
+
+def _observed(draft: Draft, histogram: bool) -> dict[str, tuple[Activity, int]]:
+    """name -> (statistics, number of axes of one sample's activation)."""
+    neurons = {neuron.name for neuron in draft.neurons()}
+    seen: dict[str, tuple[Activity, int]] = {}
+    with torch.no_grad():
+        for x, count in draft.calibration.chunks():
+            for node, value in draft.replay(x):
+                if node.name in neurons:
+                    fresh = Activity(value.shape[1], value.device, histogram)
+                    seen.setdefault(node.name, (fresh, value.ndim - 1))[0].add(value[:count])
+    return seen
+
+
+def _threshold(
+    node: Node, activity: Activity, axes: int, theta_of: Callable[[Node, Activity], Tensor], ceiling: float | None
+) -> Threshold:
+    theta = theta_of(node, activity)
+    theta = theta if ceiling is None else theta.clamp(max=ceiling)
+    largest = theta.max()
+    if not bool(torch.isfinite(largest)):
+        raise ParameterError(must(f"ann.{node.name}", "finite on the calibration data", f"{largest.item()}"))
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    silent = theta <= FLOOR * largest
+    theta = torch.where(silent, largest, theta)
+    rate = float((activity.mean / theta).mean())
+    return Threshold(_broadcast(theta, axes), activity.share_above(theta), rate, int(silent.sum()))
 
 
 def _broadcast(theta: Tensor, axes: int) -> Tensor:

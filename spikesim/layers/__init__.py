@@ -10,9 +10,11 @@ from torch import nn
 
 from ..core.operator import LinearOperator
 from .conv import Convolution
+from .difference import TemporalDifference
 from .linear import Dense
 from .pool import CumulativeMaxPool2d, SumPool2d
 from .scale import Scale
+from .shape import Attention, Concat, Gain, MatMul, Multiply, Rearrange, Reduce, Reshape, Shift
 from .sparse import DelayedLinear, SparseLinear
 
 
@@ -28,12 +30,22 @@ def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator 
 
 
 __all__ = [
+    "Attention",
+    "Concat",
     "Convolution",
     "CumulativeMaxPool2d",
     "DelayedLinear",
     "Dense",
+    "Gain",
+    "MatMul",
+    "Multiply",
+    "Rearrange",
+    "Reduce",
+    "Reshape",
     "Scale",
+    "Shift",
     "SparseLinear",
     "SumPool2d",
+    "TemporalDifference",
     "operator_of",
 ]

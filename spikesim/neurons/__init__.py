@@ -7,7 +7,9 @@ is `_general.py`; the exponential synapse and the integrator are `synapse.py`.
 from ._resets import BySubtraction, NoReset, Reset, ToValue
 from .adaptive import AdaptiveLIF
 from .base import Neuron, State, Unroll, by_kernel, by_steps
+from .corrected import CorrectedIF
 from .cuba import CuBaLIF
+from .graded import GradedIF
 from .iaf import IF
 from .integrator import Integrator
 from .liaf import LIAF
@@ -16,6 +18,6 @@ from .parametric import ParametricLIF
 from .signed import SignedIF
 
 __all__ = [
-    "IF", "LIAF", "LIF", "AdaptiveLIF", "BySubtraction", "CuBaLIF", "Integrator", "Neuron", "NoReset", "ParametricLIF",
-    "Reset", "SignedIF", "State", "ToValue", "Unroll", "by_kernel", "by_steps",
+    "IF", "LIAF", "LIF", "AdaptiveLIF", "BySubtraction", "CorrectedIF", "CuBaLIF", "GradedIF", "Integrator", "Neuron",
+    "NoReset", "ParametricLIF", "Reset", "SignedIF", "State", "ToValue", "Unroll", "by_kernel", "by_steps",
 ]  # fmt: skip

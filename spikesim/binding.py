@@ -1,0 +1,48 @@
+"""What a converted network remembers of its ANN, and how it is bound to event data of T bins."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a converted network remembers of its ANN.
+
+    entry_linear, entry_neurons   nodes before and at the first neurons: where the factor T of event data is folded
+    entry_scales                  where values of the input meet those of neurons: they get the factor T back
+    steps                         T it is folded for; None: not yet (`Network.bound`)
+    recipe                        name of the recipe
+    """
+
+    entry_linear: tuple[str, ...] = ()
+    entry_neurons: tuple[str, ...] = ()
+    steps: int | None = None
+    recipe: str = ""
+    entry_scales: tuple[str, ...] = ()
+
+    def factors(self, steps: int) -> dict[str, float]:
+        """Node -> what its offsets are multiplied by for event data of `steps` bins."""
+        factor = (self.steps or 1) / steps
+        inward = dict.fromkeys((*self.entry_linear, *self.entry_neurons), factor)
+        return {**inward, **dict.fromkeys(self.entry_scales, 1 / factor)}
+
+
+_OFFSETS = ("bias", "threshold", "initial", "unit", "gain")
+"""What scales with the input: offsets, not weights."""
+
+
+def scaled(module: nn.Module, factor: float) -> nn.Module:
+    """A copy of an entry node with its offsets times `factor`; weights are shared."""
+    fresh = copy.copy(module)
+    fresh._parameters, fresh._buffers = dict(module._parameters), dict(module._buffers)
+    for name in _OFFSETS:
+        parameter, buffer = fresh._parameters.get(name), fresh._buffers.get(name)
+        if parameter is not None:
+            fresh._parameters[name] = nn.Parameter(parameter.detach() * factor, parameter.requires_grad)
+        if buffer is not None:
+            fresh._buffers[name] = buffer * factor
+    return fresh

@@ -1,0 +1,104 @@
+"""Activations that become neurons: ReLU, ReLU with a ceiling, and what is a sum of such."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..sketch import Ref, Sketch, Unsupported
+from .arithmetic import scaled, shifted
+
+
+def relu(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
+    """max(x, 0)."""
+    return s.emit(nn.ReLU(), x)
+
+
+def clamp(s: Sketch, x: Ref, min: Any = None, max: Any = None) -> Ref:
+    """Values held within two numbers: a ReLU, with a ceiling, between two shifts."""
+    low, high = (_number(bound) for bound in (min, max))
+    if low is None:
+        if high is None:
+            return x
+        return scaled(s, relu_from(s, scaled(s, x, -1.0), -high), -1.0)
+    return relu_from(s, x, low, high)
+
+
+def relu_from(s: Sketch, x: Ref, low: float, high: float | None = None) -> Ref:
+    """min(max(x, low), high)."""
+    y = shifted(s, x, -low) if low else x
+    if high is None or math.isinf(high):
+        y = s.emit(nn.ReLU(), y)
+    elif high <= low:
+        raise Unsupported(f"a clamp from {low:g} to {high:g}")
+    else:
+        y = s.emit(nn.Hardtanh(0.0, high - low), y)
+    return shifted(s, y, low) if low else y
+
+
+def hardtanh(s: Sketch, x: Ref, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Ref:
+    """clamp(x, -1, 1)."""
+    return clamp(s, x, min_val, max_val)
+
+
+def relu6(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
+    """clamp(x, 0, 6)."""
+    return clamp(s, x, 0.0, 6.0)
+
+
+def hardsigmoid(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
+    """clamp(x / 6 + 1/2, 0, 1)."""
+    return clamp(s, shifted(s, scaled(s, x, 1 / 6), 0.5), 0.0, 1.0)
+
+
+def leaky_relu(s: Sketch, x: Ref, negative_slope: float = 0.01, inplace: bool = False) -> Ref:
+    """relu(x) - slope relu(-x): two neurons."""
+    return _two_sided(s, x, torch.tensor(float(negative_slope)))
+
+
+def prelu(s: Sketch, x: Ref, weight: Tensor) -> Ref:
+    """The same with a slope per channel, weight (1,) or (C,)."""
+    slope = weight.detach().float()
+    return _two_sided(s, x, slope[0] if slope.numel() == 1 else slope.reshape(-1, *[1] * (x.ndim - 2)))
+
+
+def absolute(s: Sketch, x: Ref) -> Ref:
+    """relu(x) + relu(-x)."""
+    return _two_sided(s, x, torch.tensor(-1.0))
+
+
+def _two_sided(s: Sketch, x: Ref, slope: Tensor) -> Ref:
+    up = s.emit(nn.ReLU(), x)
+    if not bool(slope.any()):
+        return up
+    down = s.emit(nn.ReLU(), scaled(s, x, -1.0))
+    return s.emit(nn.Identity(), up, scaled(s, down, -slope))
+
+
+def clamp_min(s: Sketch, x: Ref, min: Any) -> Ref:
+    """max(x, min) of a number."""
+    return clamp(s, x, min, None)
+
+
+def clamp_max(s: Sketch, x: Ref, max: Any) -> Ref:
+    """min(x, max) of a number."""
+    return clamp(s, x, None, max)
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, Ref) or (isinstance(value, Tensor) and value.numel() != 1):
+        raise Unsupported("a clamp between values that are not two numbers")
+    return float(value)
+
+
+OPERATIONS = {
+    "relu": relu, "relu_": relu, "clamp": clamp, "clamp_": clamp, "clip": clamp, "hardtanh": hardtanh,
+    "hardtanh_": hardtanh, "relu6": relu6, "relu6_": relu6, "hardsigmoid": hardsigmoid, "leaky_relu": leaky_relu,
+    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute, "clamp_min": clamp_min,
+    "clamp_min_": clamp_min, "clamp_max": clamp_max, "maximum": clamp_min, "minimum": clamp_max,
+}  # fmt: skip

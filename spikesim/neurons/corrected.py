@@ -1,0 +1,132 @@
+"""CorrectedIF: integrate-and-fire that finds its offset in a first presentation and starts the next one corrected.
+
+    first presentation, presteps = R steps:   run v(t), n = sum of spikes, from the usual start
+    v(R) < 0 and n > 0            one spike too many:   v(0) -= max(threshold, least h at a spike)
+    v(R) >= threshold and n < R   one spike too few:    v(0) += max(threshold, threshold - largest h at a silent step)
+    then the steps that count, from the corrected start
+
+Unsigned neurons that receive early and late drive in the wrong order fire once too often or too seldom; the corrected
+start undoes it. Hao et al., "Bridging the gap between ANNs and SNNs by calibrating offset spikes", ICLR 2023. It needs
+the whole first presentation before it speaks, so layers run one after the other, and the steps of the first
+presentation count as steps of the run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numba import prange
+from torch import Tensor
+
+from ..core.kernel import kernel
+from ..core.params import number
+from ..errors import ShapeError, must
+from .base import Neuron, State, short
+
+BLOCK = 1024
+
+
+def corrected_reference(
+    x: np.ndarray, presteps: int, v0: np.ndarray, threshold: np.ndarray, spikes: np.ndarray, v: np.ndarray
+) -> None:
+    """numpy twin of `corrected_kernel`: x (R + T, B, N), spikes (T, B, N); v0, threshold (N,); v (B, N) the last values."""
+    v[...] = v0
+    count = np.zeros(x.shape[1:], np.int64)
+    least, most = np.full(x.shape[1:], np.inf, x.dtype), np.full(x.shape[1:], -np.inf, x.dtype)
+    for t in range(presteps):
+        h = v + x[t]
+        fires = h >= threshold
+        least, most = np.where(fires, np.minimum(least, h), least), np.where(fires, most, np.maximum(most, h))
+        count += fires
+        v[...] = np.where(fires, h - threshold, h)
+    over, under = (v < 0) & (count > 0), (v >= threshold) & (count < presteps)
+    v[...] = np.where(over, v0 - np.maximum(threshold, least), v0 + 0 * v)
+    v[...] = np.where(under, v0 + np.maximum(threshold, threshold - most), v)
+    for t in range(presteps, x.shape[0]):
+        h = v + x[t]
+        spikes[t - presteps] = h >= threshold
+        v[...] = np.where(h >= threshold, h - threshold, h)
+
+
+@kernel(reference=corrected_reference, parallel=True)
+def corrected_kernel(x, presteps, v0, threshold, spikes, v):  # type: ignore[no-untyped-def]
+    steps, batch, size = x.shape
+    blocks = (size + BLOCK - 1) // BLOCK
+    for j in prange(batch * blocks):
+        b, lo = j // blocks, (j % blocks) * BLOCK
+        for i in range(lo, min(size, lo + BLOCK)):
+            start, level = v0[i], threshold[i]
+            u, count = start, 0
+            least, most = level + np.inf, level - np.inf
+            for t in range(presteps):
+                h = u + x[t, b, i]
+                if h >= level:
+                    least = min(least, h)
+                    count += 1
+                    u = h - level
+                else:
+                    most = max(most, h)
+                    u = h
+            if u < 0 and count > 0:
+                start -= max(level, least)
+            elif u >= level and count < presteps:
+                start += max(level, level - most)
+            u = start
+            for t in range(presteps, steps):
+                h = u + x[t, b, i]
+                fires = h >= level
+                spikes[t - presteps, b, i] = fires
+                u = h - level if fires else h
+            v[b, i] = u
+
+
+class CorrectedIF(Neuron):
+    """Integrate-and-fire by subtraction whose first membrane is corrected over a first presentation.
+
+    x         (T, B, *shape)   the drive, presented for `presteps` steps and then for the steps that count; T is at
+                               least twice `presteps`, in one call: such a run cannot be cut
+    ->        spikes (T, B, *shape) of 0 and 1: those of the corrected presentation, preceded by its first `presteps`
+              steps, which the next layer finds its own offset with
+
+    threshold, initial   numbers, or tensors that broadcast to *shape
+    """
+
+    threshold: Tensor
+    initial: Tensor
+    uncut = True
+
+    def __init__(
+        self, threshold: float | Tensor = 1.0, *, presteps: int = 8, initial: float | Tensor = 0.0
+    ) -> None:  # fmt: skip
+        super().__init__()
+        number("CorrectedIF.presteps", presteps, at_least=1, integer=True)
+        self.presteps = int(presteps)
+        self.register_buffer("threshold", self.checked("threshold", threshold, above=0))
+        self.register_buffer("initial", self.checked("initial", initial))
+
+    def initial_state(self, shape: tuple[int, ...] | torch.Size, like: Tensor) -> State:
+        """v at `initial`."""
+        return State(self.initial.to(like).expand(tuple(shape)).contiguous())
+
+    def by_steps(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return self._presented(x, corrected_reference)
+
+    def by_kernel(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        return self._presented(x, corrected_kernel)
+
+    def _presented(self, x: Tensor, run: object) -> tuple[Tensor, State]:
+        shape, first = x.shape, self.presteps
+        if shape[0] < 2 * first:
+            rule = f"at least {2 * first} steps: {first} to find offsets in, the rest to count"
+            raise ShapeError(must("CorrectedIF.x", rule, shape[0], "raise steps"))
+        drive = x.detach().reshape(shape[0], shape[1], -1).contiguous().cpu()
+        spikes, v = torch.empty_like(drive[first:]), torch.empty_like(drive[0])
+        level, start = (
+            part.to(drive).expand(shape[2:]).reshape(-1).contiguous().numpy() for part in (self.threshold, self.initial)
+        )
+        run(drive.numpy(), first, start, level, spikes.numpy(), v.numpy())  # type: ignore[operator]
+        counted = spikes.reshape(-1, *shape[1:]).to(x.device)
+        return torch.cat([counted[:first], counted]), State(v.reshape(shape[1:]).to(x.device))
+
+    def extra_repr(self) -> str:
+        return f"threshold={short(self.threshold)}, presteps={self.presteps}"
