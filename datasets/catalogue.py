@@ -16,7 +16,7 @@ import torch
 
 from spikesim.errors import DatasetError, must, nearest
 
-from . import nmnist
+from . import jpeg, nmnist
 from .base import ArrayDataset, EventDataset
 from .formats import nmnist_bin
 from .images import read_images
@@ -117,6 +117,8 @@ def _read_npz(path: Path) -> EventDataset | ArrayDataset:
         raise DatasetError(must(str(path), "an .npz of plain arrays", "something else", "save with np.savez")) from None
     if names >= RAGGED:
         return nmnist.read_npz(path)
+    if names >= jpeg.FIELDS:
+        return jpeg.read_jpegs(path)
     if x is None or y is None or (x.dtype == np.uint8 and x.ndim == 3):
         return read_images(path).arrays()
     return _arrays(path, x, y)

@@ -82,6 +82,11 @@ class Network(nn.Module):
         """Name -> module, in the order given."""
         return {name: self.node(name) for name in self.names}
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Names in the order of execution."""
+        return self._plan.order
+
     def node(self, name: str) -> nn.Module:
         """The module at a dotted name (also where that name is an attribute of Network)."""
         module: nn.Module = self

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
-from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, read_ann, read_part, steps_list
+from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, read_part, steps_list
+from .models import ANN_HELP, read_ann
 
 
 def convert(
-    model: Annotated[str, typer.Argument(help="package.module:function that returns the ANN (your own code is run).")],
+    model: Annotated[str, typer.Argument(help=ANN_HELP)],
     calibrate: Annotated[str, typer.Option(help=f"Calibration data. {DATA_HELP}")] = "digits",
     test: Annotated[str, typer.Option(help=f"Test data. {DATA_HELP}")] = "digits",
     weights: Annotated[Path | None, typer.Option(help=".safetensors, or a torch file of tensors.")] = None,
@@ -31,9 +32,9 @@ def convert(
     from ..evaluation import evaluate, evaluate_ann, paired_gap
 
     started, wanted = time.perf_counter(), steps_list(steps)
-    ann = read_ann(model, weights)
+    ann, transform = read_ann(model, weights)
     folder(out, "--out")
-    learn, held_out = read_part(calibrate, "train", data), read_part(test, "test", data)
+    learn, held_out = (transform(read_part(d, p, data)) for d, p in ((calibrate, "train"), (test, "test")))
     with limited(threads):
         network, report = ss.convert(ann, calibration=learn, recipe=recipe)
         reference = evaluate_ann(ann, held_out)

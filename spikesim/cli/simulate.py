@@ -10,7 +10,6 @@ import typer
 
 from .common import (
     DATA_HELP,
-    MODEL_HELP,
     Json,
     Out,
     Root,
@@ -19,9 +18,9 @@ from .common import (
     Threads,
     finish,
     limited,
-    read_network,
     read_part,
 )
+from .models import MODEL_HELP, read_network
 
 
 def simulate(

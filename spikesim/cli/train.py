@@ -25,7 +25,7 @@ def train(
     from ..evaluation import evaluate_ann
     from ..training import CrossEntropy, TensorBatches, Training, fit
     from ..training.experiment import read_experiment
-    from .common import read_ann
+    from .models import read_ann
 
     experiment = read_experiment(file)
     training = Training.from_toml(file)
@@ -35,7 +35,7 @@ def train(
 
     seeds = Seeds(seed)
     torch.manual_seed(seeds.child("weights").key & 0x7FFF_FFFF)
-    model = read_ann(experiment.model, None)
+    model, _ = read_ann(experiment.model, None)
     batches = TensorBatches(part.frames(), torch.tensor(part.labels), experiment.batch_size)
     with written(out / "experiment.toml") as temporary:
         temporary.write_text(file.read_text())

@@ -62,6 +62,16 @@ class Calibration:
         """(*shape) of one input."""
         return tuple(self.first.shape[1:])
 
+    def sample(self, count: int) -> Tensor:
+        """The first `count` inputs (n, *shape), or all there are."""
+        kept, have = [], 0
+        for x, n in self.chunks():
+            kept.append(x[: min(n, count - have)])
+            have += len(kept[-1])
+            if have >= count:
+                break
+        return torch.cat(kept)
+
     def chunks(self) -> Iterator[tuple[Tensor, int]]:
         """(x (CHUNK, *shape) float32, n): the first n rows are data, the rest zeros that fill the last chunk."""
         self.count, rest = 0, self.first[:0]

@@ -56,7 +56,8 @@ def convert(
         raise ParameterError(must("convert.ann", "a torch.nn.Module", type(ann).__name__))
     if steps is not None:
         number("convert.steps", steps, at_least=1, integer=True, remedy="None suits every T")
-    chosen = recipe_of(recipe)
+    recordings = recipe == "auto" and hasattr(calibration, "raster")
+    chosen = recipe_of(recipe, None if recordings else steps)
     tensor = next(ann.parameters(), torch.empty(0))
     data = Calibration(calibration, tensor.device)
     shown = data.first[:2] if example is None else torch.as_tensor(example).to(data.first)
@@ -64,7 +65,7 @@ def convert(
         raise ShapeError(must("convert.calibration", f"(N, *{tuple(shown.shape[1:])}) as the example", data.shape))
     with torch.no_grad():
         draft, name, reason = chosen(capture(ann, shown, data)), chosen.name, ""
-        if recipe == "auto" and hasattr(calibration, "raster"):
+        if recordings:
             draft, factor, reason = with_best_headroom(draft, calibration, steps or REPORT_STEPS)
             name = f"{name}, headroom {factor:g}"
         network = assemble(draft, name)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import ParameterError, must, nearest
+from .calibrate import LightCalibration, PotentialCalibration
 from .draft import Draft
 from .fold_batch_norm import FoldBatchNorm
 from .initial_potential import InitialPotential
+from .levels import Burst, Levels
+from .mse_threshold import MseThreshold
+from .offset_correction import OffsetCorrection
 from .pool_before_neuron import PoolBeforeNeuron
 from .signed_spikes import SignedSpikes
 from .threshold_balance import ThresholdBalance
@@ -33,37 +38,76 @@ class Recipe:
         return draft
 
 
-def _standard(name: str, percentile: float, *more: Step) -> Recipe:
-    steps: tuple[Step, ...] = (
-        FoldBatchNorm(),
-        PoolBeforeNeuron(),
-        ThresholdBalance(percentile),
-        InitialPotential(),
-        *more,
-    )
-    return Recipe(name, steps)
+_GRAPH: tuple[Step, ...] = (FoldBatchNorm(), PoolBeforeNeuron())
+"""What every recipe begins with."""
 
 
-_ALL = (_standard("signed", 100.0, SignedSpikes()), _standard("max", 100.0), _standard("percentile", 99.9))
-RECIPES = {recipe.name: recipe for recipe in _ALL}
-"""name -> recipe.
+def _best(steps: int | None) -> Step:
+    """Thresholds for T steps: what errs least there, or the maxima where T is not known."""
+    return ThresholdBalance(100.0) if steps is None else MseThreshold(steps)
 
-signed      thresholds at the calibration maxima, signed spikes with memory: lossless as T grows, recordings too
-max         the same with unsigned spikes: lossless for a constant drive
-percentile  unsigned, thresholds at 99.9 %: better at few steps where activations have tails
+
+def _signed(steps: int | None) -> tuple[Step, ...]:
+    return *_GRAPH, SignedSpikes(), _best(steps), InitialPotential()
+
+
+def _max(steps: int | None) -> tuple[Step, ...]:
+    return *_GRAPH, ThresholdBalance(100.0), InitialPotential()
+
+
+def _percentile(steps: int | None) -> tuple[Step, ...]:
+    return *_GRAPH, ThresholdBalance(99.9), InitialPotential()
+
+
+def _levels(steps: int | None) -> tuple[Step, ...]:
+    return *_GRAPH, SignedSpikes(), Levels(4), _best(steps), InitialPotential()
+
+
+def _burst(steps: int | None) -> tuple[Step, ...]:
+    return *_GRAPH, Burst(3), _best(steps), InitialPotential()
+
+
+def _binary(steps: int | None) -> tuple[Step, ...]:
+    more = () if steps is None else (LightCalibration(steps),)
+    return *_GRAPH, _best(steps), InitialPotential(), *more
+
+
+def _advanced(steps: int | None) -> tuple[Step, ...]:
+    more = () if steps is None else (LightCalibration(steps), PotentialCalibration(steps))
+    return *_GRAPH, _best(steps), InitialPotential(), *more
+
+
+def _cos(steps: int | None) -> tuple[Step, ...]:
+    presteps = 8 if steps is None else max(1, steps // 2)
+    return *_GRAPH, _best(None if steps is None else steps - presteps), InitialPotential(), OffsetCorrection(presteps)
+
+
+RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
+    "signed": _signed, "levels": _levels, "binary": _binary, "advanced": _advanced, "cos": _cos, "burst": _burst,
+    "max": _max, "percentile": _percentile,
+}  # fmt: skip
+"""name -> the steps for T (None: every T).
+
+signed      spikes that can be taken back; thresholds that err least at T, or the maxima: lossless as T grows
+levels      signed, four thresholds in powers of two: up to 15 spikes a step on 4 event lines
+binary      unsigned spikes, thresholds for T, biases calibrated at T
+advanced    the same, and first membranes calibrated per neuron
+cos         unsigned spikes, the first half of T spent on finding offsets
+burst       unsigned, up to 3 spikes a step
+max         unsigned, thresholds at the maxima: lossless for a constant drive
+percentile  unsigned, thresholds at 99.9 %
 """
 
 DEFAULT = "signed"
-"""What "auto" stands for."""
+"""What "auto" stands for where T is not known."""
 
 
-def recipe_of(choice: str | Recipe) -> Recipe:
-    """The recipe called `choice`, or `choice` itself."""
+def recipe_of(choice: str | Recipe, steps: int | None = None) -> Recipe:
+    """The recipe called `choice` for T = steps, or `choice` itself."""
     if isinstance(choice, Recipe):
         return choice
-    if choice == "auto":
-        return RECIPES[DEFAULT]
-    if choice not in RECIPES:
+    name = DEFAULT if choice == "auto" else choice
+    if name not in RECIPES:
         rule = f"auto, a Recipe, or one of {', '.join(RECIPES)}"
         raise ParameterError(must("convert.recipe", rule, choice, nearest(str(choice), ["auto", *RECIPES])))
-    return RECIPES[choice]
+    return Recipe(name, RECIPES[name](steps))

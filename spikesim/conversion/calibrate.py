@@ -1,0 +1,100 @@
+"""LightCalibration and PotentialCalibration: what neurons say on average is brought to what the ANN's activations are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..core.params import check
+from ..neurons import Neuron
+from .assembly import assemble
+from .draft import Draft, Node
+from .layerwise import layer_by_layer
+
+BUDGET = 2**26
+"""Numbers of the largest activation over all steps and samples of a calibration: 256 MB."""
+
+
+@dataclass(frozen=True)
+class LightCalibration:
+    """current += mean over samples and pixels of (a - unit sum_t s_t / T), per channel, layer after layer.
+
+    a the ANN's activation, s the spikes that the corrected layers before give, unit what one stands for. The current
+    becomes part of the biases. It suits T = `steps` of a constant input.
+    Li et al., "A free lunch from ANN", ICML 2021 (light pipeline).
+    """
+
+    steps: int
+    samples: int = 128
+
+    def __post_init__(self) -> None:
+        check(self, "steps", at_least=1, integer=True, unit="steps")
+        check(self, "samples", at_least=1, integer=True, unit="samples")
+
+    def __call__(self, draft: Draft) -> Draft:
+        found: dict[str, Tensor] = {}
+
+        def adjusted(name: str, neuron: Neuron, drive: Tensor, off: Tensor, scale: Tensor) -> Tensor:
+            axes = (0, *range(2, off.ndim))
+            found[name] = off.mean(axes).reshape(-1, *[1] * (off.ndim - 2))
+            return neuron(drive + found[name] * scale)[0]  # type: ignore[no-any-return]
+
+        _walked(draft, self.steps, self.samples, adjusted)
+        nodes = [n for n in draft.neurons() if n.name in found]
+        return draft.changed(*(replace(n, current=_sum(n.current, found[n.name])) for n in nodes))
+
+
+@dataclass(frozen=True)
+class PotentialCalibration:
+    """v(0) += T mean over samples of (a - unit sum_t s_t / T) per neuron, layer after layer; same a, s, unit.
+
+    Li et al., "A free lunch from ANN", ICML 2021 (advanced pipeline, potential correction).
+    """
+
+    steps: int
+    samples: int = 128
+
+    def __post_init__(self) -> None:
+        check(self, "steps", at_least=1, integer=True, unit="steps")
+        check(self, "samples", at_least=1, integer=True, unit="samples")
+
+    def __call__(self, draft: Draft) -> Draft:
+        found: dict[str, Tensor] = {}
+
+        def adjusted(name: str, neuron: Neuron, drive: Tensor, off: Tensor, scale: Tensor) -> Tensor:
+            found[name] = self.steps * off.mean(0)
+            state = neuron.initial_state(drive.shape[1:], drive)
+            return neuron(drive, state._replace(v=state.v + found[name] * scale))[0]  # type: ignore[no-any-return]
+
+        _walked(draft, self.steps, self.samples, adjusted)
+        nodes = [n for n in draft.neurons() if n.name in found]
+        return draft.changed(*(replace(n, initial=n.initial + found[n.name] / _unit(n)) for n in nodes))
+
+
+def _walked(draft: Draft, steps: int, samples: int, adjusted: object) -> None:
+    """Walk the network of the draft: adjusted(name, neuron, drive, what is missing on average (B, *shape), scale)."""
+    nodes = {node.name: node for node in draft.neurons()}
+    x = draft.calibration.sample(samples)
+    largest = max(value[0].numel() for value in draft.values(x[:1]).values())
+    x = x[: max(1, BUDGET // (largest * steps))]
+    wanted = {node.name: value for node, value in draft.replay(x) if node.name in nodes}
+
+    def at_neuron(name: str, neuron: Neuron, drive: Tensor) -> Tensor:
+        unit = _unit(nodes[name])
+        off = wanted[name] - unit * neuron(drive)[0].mean(0)
+        return adjusted(name, neuron, drive, off, neuron.threshold / unit)  # type: ignore[operator,no-any-return]
+
+    with torch.no_grad():
+        layer_by_layer(assemble(draft, ""), x.expand(steps, *x.shape), at_neuron)
+
+
+def _unit(node: Node) -> Tensor:
+    """What one spike of a node stands for."""
+    assert node.threshold is not None
+    return node.threshold.theta / node.neuron.peak
+
+
+def _sum(before: Tensor | None, more: Tensor) -> Tensor:
+    return more if before is None else before + more
