@@ -31,8 +31,7 @@ def _decoded(path: Path, stream: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
     try:
         pictures = [
-            np.asarray(Image.open(io.BytesIO(stream[a:b].tobytes())).convert("RGB"))
-            for a, b in pairwise(offsets)
+            np.asarray(Image.open(io.BytesIO(stream[a:b].tobytes())).convert("RGB")) for a, b in pairwise(offsets)
         ]
     except UnidentifiedImageError:
         raise DatasetError(must(str(path), "JPEG files end to end", "bytes that are no image")) from None

@@ -17,7 +17,24 @@ from torch import Tensor, nn
 from . import surrogate
 from .core.files import folder, read_json, write_json, written
 from .errors import ArtefactError, must, nearest
-from .layers import CumulativeMaxPool2d, DelayedLinear, Scale, SparseLinear, SumPool2d
+from .layers import (
+    Attention,
+    Concat,
+    CumulativeMaxPool2d,
+    DelayedLinear,
+    Gain,
+    MatMul,
+    Multiply,
+    Rearrange,
+    Reduce,
+    Reshape,
+    Scale,
+    Shift,
+    SparseLinear,
+    SumPool2d,
+    TemporalDifference,
+    Upsample,
+)
 from .layers.sparse import Synapses
 from .network import Conversion, Edge, Network
 from .neurons import (
@@ -26,7 +43,9 @@ from .neurons import (
     LIF,
     AdaptiveLIF,
     BySubtraction,
+    CorrectedIF,
     CuBaLIF,
+    GradedIF,
     Integrator,
     NoReset,
     ParametricLIF,
@@ -46,6 +65,11 @@ _SURROGATES = {
     s.__name__: s for s in vars(surrogate).values() if isinstance(s, type) and issubclass(s, surrogate.Surrogate)
 }
 _NEURONS: dict[str, type[LeakyNeuron]] = {k.__name__: k for k in (IF, LIF, AdaptiveLIF, LIAF, CuBaLIF, ParametricLIF)}
+_COUNTERS: dict[type[nn.Module], tuple[str, ...]] = {
+    GradedIF: ("peak", "signed"),
+    CorrectedIF: ("presteps", "residual"),
+}
+_COUNTING: dict[str, Any] = {k.__name__: k for k in _COUNTERS}
 _SPARSE = {k.__name__: k for k in (SparseLinear, DelayedLinear)}
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
@@ -73,6 +97,31 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     SumPool2d: _WINDOW,
     CumulativeMaxPool2d: (*_WINDOW, "dilation"),
     Scale: ("shape",),
+    Shift: ("shape",),
+    Gain: (),
+    Reshape: ("out_shape",),
+    Rearrange: ("out_shape",),
+    Reduce: ("dims", "keepdim", "mean"),
+    Upsample: ("size", "align_corners"),
+    Concat: ("dim",),
+    Multiply: (),
+    MatMul: (),
+    Attention: ("scale", "causal"),
+    nn.GELU: ("approximate",),
+    nn.SiLU: (),
+    nn.Sigmoid: (),
+    nn.Tanh: (),
+    nn.ELU: ("alpha",),
+    nn.SELU: (),
+    nn.Softplus: ("beta", "threshold"),
+    nn.Mish: (),
+    nn.Hardswish: (),
+    nn.LogSigmoid: (),
+    nn.Softsign: (),
+    nn.Softmax: ("dim",),
+    nn.LogSoftmax: ("dim",),
+    nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine"),
+    nn.GroupNorm: ("num_groups", "num_channels", "eps", "affine"),
 }
 """Node kinds that can be saved and the constructor arguments that describe them (a bias is seen in the tensors)."""
 
@@ -87,6 +136,10 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
     """A node as JSON: kind and settings."""
     if isinstance(module, SignedIF):
         return {"kind": "SignedIF", "surrogate": _named(module.surrogate)}
+    if type(module) in _COUNTERS:
+        return {"kind": type(module).__name__, **{s: getattr(module, s) for s in _COUNTERS[type(module)]}}
+    if isinstance(module, TemporalDifference):
+        return {"kind": "TemporalDifference", "function": _described(name, module.function)}
     if type(module) in _NEURONS.values():
         return _described_neuron(module)
     if isinstance(module, SparseLinear):
@@ -95,12 +148,13 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
         return {"kind": "Integrator", "learn": bool(module._parameters)}
     settings = _SETTINGS.get(type(module))
     if settings is None:
-        known = ", ".join([*_KINDS, *_NEURONS, *_SPARSE, "SignedIF", "Integrator"])
+        known = ", ".join([*_KINDS, *_NEURONS, *_SPARSE, *_COUNTING, "SignedIF", "Integrator", "TemporalDifference"])
         raise ArtefactError(
             must(f"network.{name}", f"one of {known}", type(module).__name__, "replace it before saving")
         )
     described = {"kind": type(module).__name__, **{s: getattr(module, s) for s in settings}}
-    return {**described, "bias": module.bias is not None} if isinstance(module, (nn.Linear, nn.Conv2d)) else described
+    biased = isinstance(module, (nn.Linear, nn.Conv2d, nn.LayerNorm))
+    return {**described, "bias": module.bias is not None} if biased else described
 
 
 def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
@@ -113,6 +167,12 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
         return SignedIF(
             tensors[f"{name}.threshold"], initial=tensors[f"{name}.initial"], surrogate=surrogate_of(**slope)
         )
+    if kind in _COUNTING:
+        threshold, initial = (tensors[f"{name}.{part}"] for part in ("threshold", "initial"))
+        return _COUNTING[kind](threshold, initial=initial, **settings)
+    if kind == "TemporalDifference":
+        inner = {k.replace(f"{name}.function.", f"{name}."): v for k, v in tensors.items()}
+        return TemporalDifference(_rebuilt(name, described["function"], inner))
     if kind in _SPARSE:
         lists = Synapses(*(tensors[f"{name}.{part}"].numpy() for part in Synapses._fields))
         return _SPARSE[kind](described["inputs"], described["outputs"], lists)

@@ -24,7 +24,7 @@ from .core.seeds import Seeds
 from .errors import GraphError, ParameterError, ShapeError, must, nearest
 from .execution import Engine, EventDriven, Reference, choose
 from .graph import INPUT, Edge, in_a_row, joins, nest, planned
-from .layers import DelayedLinear, operator_of
+from .layers import DelayedLinear, Reshape, operator_of
 from .layers.counting import count_neurons, count_operations
 from .layers.linear import event_linear
 from .neurons import Neuron
@@ -224,7 +224,7 @@ class Network(nn.Module):
             values[name], nodes[name] = self._run_node(name, drive, nodes.get(name), job, ctx.at(name, known))
             if isinstance(self.node(name), Neuron):
                 active[name] = count_neurons(values[name], ctx.at(name), self.node(name))
-            elif known is not None and isinstance(self.node(name), nn.Flatten):
+            elif known is not None and isinstance(self.node(name), (nn.Flatten, nn.Identity, Reshape)):
                 active[name] = known  # the same inputs in the same order
             job.largest = max(job.largest, values[name][0].numel())
             for edge in self._plan.sources[name]:

@@ -136,7 +136,7 @@ def test_a_folder_of_a_newer_format_or_unknown_kind_is_refused(tmp_path: Path) -
 
 
 def test_a_node_that_cannot_be_described_is_not_saved(tmp_path: Path) -> None:
-    network = ss.Network.chain(nn.Linear(3, 3), nn.GELU())
+    network = ss.Network.chain(nn.Linear(3, 3), nn.GLU())
     with pytest.raises(ss.SpikesimError, match=r"network\.1 must be one of"):
         ss.save(network, tmp_path / "net")
     assert not (tmp_path / "net").exists()

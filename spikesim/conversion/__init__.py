@@ -7,13 +7,16 @@ from typing import Any
 
 _HOMES = {
     "converter": ("convert",),
-    "recipe": ("RECIPES", "Recipe", "Step"),
+    "recipe": ("RECIPES", "Recipe", "Step", "recipe_of"),
     "report": ("ConversionReport", "LayerReport"),
     "calibrate": ("LightCalibration", "PotentialCalibration"),
+    "delayed_readout": ("DelayedReadout",),
     "fold_batch_norm": ("FoldBatchNorm",),
+    "gaussian_threshold": ("GaussianThreshold",),
     "headroom": ("Headroom",),
     "initial_potential": ("InitialPotential",),
     "levels": ("Burst", "Levels"),
+    "local_threshold_balance": ("LocalThresholdBalance",),
     "mse_threshold": ("MseThreshold",),
     "offset_correction": ("OffsetCorrection",),
     "onnx_file": ("OnnxModel",),

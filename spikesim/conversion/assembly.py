@@ -20,7 +20,6 @@ from ..layers.pool import CumulativeMaxPool2d, SumPool2d
 from ..layers.scale import Scale
 from ..layers.shape import Concat, Gain, Rearrange, Reshape, Shift
 from ..network import INPUT, Conversion, Edge, Network
-from ..readout import Mean
 from .draft import Draft, Node
 from .operations.owned import with_tensors
 from .operations.smooth import FloatOperator
@@ -72,7 +71,7 @@ class _Assembly:
         output = self._settled(self.draft.output)
         entry = (tuple(self.entry_linear), tuple(self.entry_neurons), None, recipe, tuple(self.entry_scales))
         return Network(
-            self.modules, self.edges, output=output, input_shape=self.draft.input_shape, readout=Mean(),
+            self.modules, self.edges, output=output, input_shape=self.draft.input_shape, readout=self.draft.readout,
             conversion=Conversion(*entry), calibration=self.draft.calibration.first,
         ).eval().requires_grad_(False)  # fmt: skip
 
@@ -96,8 +95,9 @@ class _Assembly:
         whole = all(carry.whole for carry in carries)
         if all(carry.amplitude is None for carry in carries):
             return names, Carry(None, whole, entry)
-        parts = [self._full(name) for name in names]
-        return names, Carry(_least_axes(torch.cat(parts, node.module.dim - 1)), whole, entry)  # type: ignore[operator]
+        assert isinstance(node.module, Concat)
+        full = torch.cat([self._full(name) for name in names], node.module.dim - 1)
+        return names, Carry(_least_axes(full), whole, entry)
 
     def _accepts(self, module: nn.Module, source: str) -> bool:
         """Whether a module can take its source in units of the amplitude."""
@@ -149,12 +149,13 @@ class _Assembly:
 
     def _driven(self, node: Node, sources: list[str], carry: Carry) -> str:
         """A constant current into a neuron: what a calibration adds."""
-        current = node.current if carry.amplitude is None else node.current / carry.amplitude  # type: ignore[operator]
+        assert node.current is not None
+        current = node.current if carry.amplitude is None else node.current / carry.amplitude
         if len(sources) == 1 and self._takes_bias(sources[0]):
-            self.modules[sources[0]] = _with_bias(self.modules[sources[0]], current)  # type: ignore[arg-type]
+            self.modules[sources[0]] = _with_bias(self.modules[sources[0]], current)
             return sources[0]
         name = f"{node.name}_current"
-        module = with_tensors(Shift(tuple(current.shape)), bias=current)  # type: ignore[union-attr]
+        module = with_tensors(Shift(tuple(current.shape)), bias=current)
         self.modules[name], self.shapes[name] = module, self.shapes[node.name]
         self.edges += [Edge(source, name) for source in sources]
         if carry.entry:

@@ -15,8 +15,11 @@ class PlainAttention(nn.Module):
     def __init__(self, layer: nn.MultiheadAttention) -> None:
         super().__init__()
         self.heads, size = layer.num_heads, layer.embed_dim
+        assert isinstance(layer.in_proj_weight, Tensor)
         parts = layer.in_proj_weight.detach().split(size)
-        offsets = [None] * 3 if layer.in_proj_bias is None else layer.in_proj_bias.detach().split(size)
+        offsets: Any = [None] * 3
+        if isinstance(layer.in_proj_bias, Tensor):
+            offsets = layer.in_proj_bias.detach().split(size)
         for name, weight, bias in zip(("q", "k", "v"), parts, offsets):
             projection = nn.Linear(size, size, bias=bias is not None)
             projection.weight.data = weight.clone()
@@ -28,7 +31,7 @@ class PlainAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, **options: Any) -> tuple[Tensor, None]:
         if any(options.get(mask) is not None for mask in ("key_padding_mask", "attn_mask")):
             raise NotImplementedError("masked attention")
-        parts = (self.q(query), self.k(key), self.v(value))
+        parts = (self.q(query), self.k(key), self.v(value))  # type: ignore[operator]
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         y = functional.scaled_dot_product_attention(q, k, v)
         return self.out_proj(y.transpose(1, 2).flatten(2)), None
@@ -54,7 +57,7 @@ class PlainEncoderLayer(nn.Module):
         return self.self_attn(x, x, x)[0]  # type: ignore[no-any-return]
 
     def _fed(self, x: Tensor) -> Tensor:
-        return self.linear2(self.activation(self.linear1(x)))  # type: ignore[no-any-return]
+        return self.linear2(self.activation(self.linear1(x)))  # type: ignore[no-any-return,operator]
 
 
 def written_out(ann: nn.Module) -> nn.Module:

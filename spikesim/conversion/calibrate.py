@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -73,7 +75,9 @@ class PotentialCalibration:
         return draft.changed(*(replace(n, initial=n.initial + found[n.name] / _unit(n)) for n in nodes))
 
 
-def _walked(draft: Draft, steps: int, samples: int, adjusted: object) -> None:
+def _walked(
+    draft: Draft, steps: int, samples: int, adjusted: Callable[[str, Any, Tensor, Tensor, Tensor], Tensor]
+) -> None:
     """Walk the network of the draft: adjusted(name, neuron, drive, what is missing on average (B, *shape), scale)."""
     nodes = {node.name: node for node in draft.neurons()}
     x = draft.calibration.sample(samples)
@@ -81,10 +85,10 @@ def _walked(draft: Draft, steps: int, samples: int, adjusted: object) -> None:
     x = x[: max(1, BUDGET // (largest * steps))]
     wanted = {node.name: value for node, value in draft.replay(x) if node.name in nodes}
 
-    def at_neuron(name: str, neuron: Neuron, drive: Tensor) -> Tensor:
+    def at_neuron(name: str, neuron: Any, drive: Tensor) -> Tensor:
         unit = _unit(nodes[name])
         off = wanted[name] - unit * neuron(drive)[0].mean(0)
-        return adjusted(name, neuron, drive, off, neuron.threshold / unit)  # type: ignore[operator,no-any-return]
+        return adjusted(name, neuron, drive, off, neuron.threshold / unit)
 
     with torch.no_grad():
         layer_by_layer(assemble(draft, ""), x.expand(steps, *x.shape), at_neuron)

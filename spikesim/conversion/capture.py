@@ -33,7 +33,8 @@ def capture(ann: nn.Module, example: Tensor, calibration: Calibration) -> Draft:
     twin = copy.deepcopy(ann).eval().requires_grad_(False).float()
     sketched = getattr(twin, "sketched", None)
     if sketched is not None:  # read from a file: the graph is known
-        return _draft(*sketched(example), example, calibration)
+        sketch, result = sketched(example)
+        return _draft(sketch, result, example, calibration)
     plain = written_out(twin)
     failures: list[ConversionError] = []
     for trace in (_by_fx, _by_export):

@@ -11,23 +11,19 @@ from torch import Tensor, nn
 
 from ..core.params import number
 from ..errors import ParameterError, ShapeError, must
+from ..layers.difference import TemporalDifference
 from ..network import Network
 from .assembly import assemble
 from .calibration import ENOUGH, Calibration
 from .capture import capture
 from .choice import with_best_headroom
 from .draft import Draft, Threshold
+from .measure import cost, layer_reports
 from .recipe import Recipe, recipe_of
-from .report import ConversionReport, LayerReport
+from .report import ConversionReport
 
 REPORT_STEPS = 32
 """T at which the report's errors are measured when `steps` is not given."""
-
-MEASURED = 8
-"""Calibration inputs that the report's errors are measured on; more cost more than all the rest of a conversion."""
-
-_SLICE = 16
-"""Steps per call while errors are measured: recorded spikes are summed slice by slice."""
 
 
 def convert(
@@ -76,46 +72,24 @@ def convert(
 
 
 def _reported(network: Network, draft: Draft, recipe: str, steps: int | None) -> ConversionReport:
-    x, shown = draft.calibration.first[:MEASURED], steps or REPORT_STEPS
+    shown = max(steps or REPORT_STEPS, least_steps(draft))
     thresholds = {n.name: n.threshold for n in draft.neurons() if n.threshold is not None}
-    kept = {*thresholds, draft.output}
-    wanted = {node.name: value for node, value in draft.replay(x) if node.name in kept}
-    means, output = _time_means(network, x, shown, thresholds)
-    layers = tuple(
-        LayerReport(n.name, n.path, _spread(t), t.clipped, t.rate, _relative(means[n.name] * t.theta, wanted[n.name]))
-        for n in draft.neurons()
-        for t in [thresholds[n.name]]
+    layers, error, samples = layer_reports(network, draft, shown)
+    spikes, operations = cost(network, draft.calibration.first[:samples], shown)
+    floats = tuple(
+        f"{name}: {type(module.function).__name__}"
+        for name, module in network.nodes.items()
+        if isinstance(module, TemporalDifference)
     )
-    error = _relative(output, wanted[draft.output])
     lines = tuple(_warnings(draft.calibration.count, thresholds))
-    return ConversionReport(layers, recipe, steps, shown, len(x), draft.calibration.count, error, lines)
+    return ConversionReport(
+        layers, recipe, steps, shown, samples, draft.calibration.count, error, spikes, operations, floats, lines
+    )
 
 
-def _time_means(network: Network, x: Tensor, steps: int, names: Any) -> tuple[dict[str, Tensor], Tensor]:
-    """Means over `steps` of the named nodes' spikes (B, *shape) and of the output (B, ...); x shown at every step."""
-    sums: dict[str, Tensor] = {}
-    state, done = None, 0
-    while done < steps:
-        part = min(_SLICE, steps - done)
-        recorded = [*names, network.output]
-        _, state, values = network(x.expand(part, *x.shape), state, record=recorded)
-        for name in recorded:
-            fresh = values[name].sum(0)
-            sums[name] = sums[name] + fresh if name in sums else fresh
-        done += part
-    means = {name: total / steps for name, total in sums.items()}
-    return means, means[network.output]
-
-
-def _relative(got: Tensor, wanted: Tensor) -> float:
-    """|got - wanted| / |wanted|, Euclidean; 0 for two zeros."""
-    off, size = float((got - wanted).norm()), float(wanted.norm())
-    return off / size if size else float(off > 0)
-
-
-def _spread(threshold: Threshold) -> tuple[float, float, float]:
-    theta = threshold.theta
-    return float(theta.min()), float(theta.median()), float(theta.max())
+def least_steps(draft: Draft) -> int:
+    """The fewest steps a run of the draft's network may have: twice the longest first presentation."""
+    return max([1, *(2 * n.neuron.presteps for n in draft.neurons())])
 
 
 def _warnings(count: int, thresholds: dict[str, Threshold]) -> list[str]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..graph import INPUT, joins
 from ..neurons import IF, CorrectedIF, GradedIF, Neuron, SignedIF
+from ..readout import Mean, Readout
 from .calibration import Calibration
 
 Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
@@ -39,16 +40,18 @@ class NeuronKind:
     peak     spikes per step at most: 1, the Gamma of a burst, or 2^n - 1 for n thresholds in powers of two
     signed   whether a spike can be taken back, see `SignedIF`
     presteps 0, or the steps of a first presentation in which offsets are found, see `CorrectedIF`
+    residual whether that presentation only tells which neurons stay silent
     """
 
     peak: int = 1
     signed: bool = False
     presteps: int = 0
+    residual: bool = False
 
     def made(self, threshold: Tensor, initial: Tensor) -> Neuron:
         """The neuron with this threshold and first membrane."""
         if self.presteps:
-            return CorrectedIF(threshold, presteps=self.presteps, initial=initial)
+            return CorrectedIF(threshold, presteps=self.presteps, residual=self.residual, initial=initial)
         if self.peak > 1:
             return GradedIF(threshold, peak=self.peak, signed=self.signed, initial=initial)
         return (SignedIF if self.signed else IF)(threshold, initial=initial)
@@ -78,13 +81,14 @@ class Node:
 class Draft:
     """Nodes in order of execution, the output's name, and the calibration data the steps may stream.
 
-    input_shape  (*shape) of one sample
+    input_shape  (*shape) of one sample;  readout  how the network's output becomes an answer
     """
 
     nodes: tuple[Node, ...]
     output: str
     input_shape: tuple[int, ...]
     calibration: Calibration
+    readout: Readout = Mean()
 
     def node(self, name: str) -> Node:
         """The node called `name`."""

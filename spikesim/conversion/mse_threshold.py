@@ -37,13 +37,17 @@ class MseThreshold:
 
     def _theta(self, node: Node, activity: Activity) -> Tensor:
         levels = self.steps * node.neuron.peak
-        values, counts = activity.values(), activity.counts()
-        best, least = activity.peak.clone(), torch.full_like(activity.peak, torch.inf, dtype=torch.float64)
-        for k in range(1, CANDIDATES + 1):
-            theta = activity.peak.double() * (k / CANDIDATES)
-            step = (theta / levels).clamp(min=1e-30)[:, None]
-            said = step * torch.round(values / step).clamp(0, levels)
-            error = (counts * (said - values) ** 2).sum(1)
-            better = error < least
-            best, least = torch.where(better, theta.to(best.dtype), best), torch.where(better, error, least)
-        return best
+        return least_error(activity.values(), activity.counts(), activity.peak, levels)
+
+
+def least_error(values: Tensor, counts: Tensor, peak: Tensor, levels: int) -> Tensor:
+    """theta (C,) of least mean (q(a) - a)^2 among shares of `peak` (C,), for values (C, n) that occur `counts` times."""
+    best, least = peak.clone(), torch.full_like(peak, torch.inf, dtype=torch.float64)
+    for k in range(1, CANDIDATES + 1):
+        theta = peak.double() * (k / CANDIDATES)
+        step = (theta / levels).clamp(min=1e-30)[:, None]
+        said = step * torch.round(values / step).clamp(0, levels)
+        error = (counts * (said - values) ** 2).sum(1)
+        better = error < least
+        best, least = torch.where(better, theta.to(best.dtype), best), torch.where(better, error, least)
+    return best

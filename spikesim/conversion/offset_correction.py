@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..core.params import check
-from .draft import Draft
+from .draft import Draft, NeuronKind
 
 
 @dataclass(frozen=True)
@@ -13,14 +13,16 @@ class OffsetCorrection:
     """Every activation becomes a `CorrectedIF`: binary spikes, `presteps` steps before the ones that count.
 
     The T of a run includes them: presteps = 8 needs T = 16 for 8 steps that count. Constant inputs only.
+    residual  True: the first presentation only tells which neurons stay silent (SRP, Hao et al., AAAI 2023)
     Hao et al., "Bridging the gap between ANNs and SNNs by calibrating offset spikes", ICLR 2023 (COS).
     """
 
     presteps: int = 8
+    residual: bool = False
 
     def __post_init__(self) -> None:
         check(self, "presteps", at_least=1, integer=True, unit="steps")
 
     def __call__(self, draft: Draft) -> Draft:
-        changed = (replace(n.neuron, peak=1, signed=False, presteps=self.presteps) for n in draft.neurons())
-        return draft.changed(*(replace(n, neuron=kind) for n, kind in zip(draft.neurons(), changed)))
+        kind = NeuronKind(presteps=self.presteps, residual=self.residual)
+        return draft.changed(*(replace(n, neuron=kind) for n in draft.neurons()))

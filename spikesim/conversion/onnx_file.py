@@ -66,7 +66,8 @@ class OnnxModel(nn.Module):
         """What was read must compute what onnx's own evaluator computes."""
         from onnx.reference import ReferenceEvaluator
 
-        wanted = ReferenceEvaluator(self.model).run(None, {_inputs(self.model)[0].name: x.numpy()})[0]
+        said: Any = ReferenceEvaluator(self.model).run(None, {_inputs(self.model)[0].name: x.numpy()})
+        wanted = said[0]
         assert self._read is not None
         got = self._read[0].values[self._read[1]].numpy()
         off = float("inf")

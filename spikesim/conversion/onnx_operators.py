@@ -285,7 +285,7 @@ def softmax(name: str) -> Callable[[Sketch, Inputs, Attributes], Ref]:
     """Softmax, LogSoftmax over one axis."""
 
     def run(s: Sketch, i: Inputs, a: Attributes) -> Ref:
-        return smooth.OPERATIONS[name](s, i[0], int(a.get("axis", -1)))  # type: ignore[operator]
+        return smooth.OPERATIONS[name](s, i[0], int(a.get("axis", -1)))  # type: ignore[no-any-return]
 
     return run
 

@@ -89,6 +89,8 @@ class Reading(fx.Interpreter):
     def _written(self, n: fx.Node) -> Any:
         args, kwargs = self._arguments(n)
         if _mentions(args, kwargs, _REFUSED):
+            if not self._known(n):
+                raise Unsupported
             return _REFUSED
         if n.op == "call_module":
             module = self.module.get_submodule(str(n.target))
@@ -100,6 +102,13 @@ class Reading(fx.Interpreter):
                 return self.sketch.rearranged(args[0], module)
             return self._called(name, (*args, *more), {**kwargs, **extra}, module)
         return self._called(operation_name(n), args, kwargs, n.target)
+
+    def _known(self, n: fx.Node) -> bool:
+        """Whether an operation is supported in some form: all that is said of those behind a refused one."""
+        if n.op == "call_module":
+            return module_call(self.module.get_submodule(str(n.target))) is not None
+        name = operation_name(n)
+        return name in OPERATIONS or name in REARRANGEMENTS or name in UNCHANGED
 
     def _called(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], function: Any) -> Any:
         if name in UNCHANGED:

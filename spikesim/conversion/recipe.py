@@ -10,8 +10,10 @@ from ..errors import ParameterError, must, nearest
 from .calibrate import LightCalibration, PotentialCalibration
 from .draft import Draft
 from .fold_batch_norm import FoldBatchNorm
+from .gaussian_threshold import GaussianThreshold
 from .initial_potential import InitialPotential
 from .levels import Burst, Levels
+from .local_threshold_balance import LocalThresholdBalance
 from .mse_threshold import MseThreshold
 from .offset_correction import OffsetCorrection
 from .pool_before_neuron import PoolBeforeNeuron
@@ -82,9 +84,28 @@ def _cos(steps: int | None) -> tuple[Step, ...]:
     return *_GRAPH, _best(None if steps is None else steps - presteps), InitialPotential(), OffsetCorrection(presteps)
 
 
+def _srp(steps: int | None) -> tuple[Step, ...]:
+    presteps = 8 if steps is None else max(1, steps // 2)
+    best = _best(None if steps is None else steps - presteps)
+    return *_GRAPH, best, InitialPotential(), OffsetCorrection(presteps, residual=True)
+
+
+def _ltb(steps: int | None) -> tuple[Step, ...]:
+    return *_GRAPH, LocalThresholdBalance(), InitialPotential()
+
+
+def _gaussian(steps: int | None) -> tuple[Step, ...]:
+    return (
+        *_GRAPH,
+        SignedSpikes(),
+        ThresholdBalance(100.0) if steps is None else GaussianThreshold(steps),
+        InitialPotential(),
+    )
+
+
 RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
     "signed": _signed, "levels": _levels, "binary": _binary, "advanced": _advanced, "cos": _cos, "burst": _burst,
-    "max": _max, "percentile": _percentile,
+    "max": _max, "percentile": _percentile, "srp": _srp, "ltb": _ltb, "gaussian": _gaussian,
 }  # fmt: skip
 """name -> the steps for T (None: every T).
 
@@ -96,7 +117,13 @@ cos         unsigned spikes, the first half of T spent on finding offsets
 burst       unsigned, up to 3 spikes a step
 max         unsigned, thresholds at the maxima: lossless for a constant drive
 percentile  unsigned, thresholds at 99.9 %
+srp         as cos, but the first half of T only tells which neurons stay silent
+ltb         unsigned, thresholds that grow by what they clip
+gaussian    signed, thresholds from mean and share of positive activations alone
 """
+
+STEADY = frozenset(("max", "percentile", "ltb"))
+"""Recipes that are the same for every T."""
 
 DEFAULT = "signed"
 """What "auto" stands for where T is not known."""

@@ -14,7 +14,11 @@ class LayerReport:
     threshold         (smallest, median, largest) theta, in the ANN's units
     clipped           share of the non-zero calibration activations above theta
     rate              expected spikes per neuron and step: mean activation / theta
-    error             |r - a| / |a|: time mean of the spikes times theta, against the ANN's activation
+    error             |r - a| / |a|: time mean of the spikes in the ANN's units, against the ANN's activation
+    clipping          part of it from mean drives above theta
+    quantisation      part of it from counts being whole numbers
+    unevenness        part of it from the order in which the drive arrived; these three do not add up in squares
+    spikes            per neuron and inference, at the T of the report
     """
 
     node: str
@@ -23,6 +27,10 @@ class LayerReport:
     clipped: float
     rate: float
     error: float
+    clipping: float
+    quantisation: float
+    unevenness: float
+    spikes: float
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,8 @@ class ConversionReport:
     steps, samples  T and number of calibration inputs the errors were measured at, shown at every step
     output_error    |y - ANN| / |ANN| of the time mean of the output
     calibrated      number of calibration inputs
+    spikes, operations   spikes sent and synaptic operations, per inference, on those inputs
+    float_operators      "node: function" of what runs as float operators through temporal difference: no spikes
     warnings        one line each
     reason          what an automatic choice was made by ("" where nothing was chosen)
     """
@@ -45,6 +55,9 @@ class ConversionReport:
     samples: int
     calibrated: int
     output_error: float
+    spikes: float
+    operations: float
+    float_operators: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     reason: str = ""
 
@@ -52,22 +65,25 @@ class ConversionReport:
         """The report as plain numbers, lists and dicts."""
         described = asdict(self)
         described["layers"] = [{**asdict(layer), "threshold": list(layer.threshold)} for layer in self.layers]
-        described["warnings"] = list(self.warnings)
+        described["warnings"], described["float_operators"] = list(self.warnings), list(self.float_operators)
         return described
 
     def __str__(self) -> str:
         width = min(max([5, *(len(layer.node) for layer in self.layers)]), 24)
-        head = f"{'layer':{width}}  theta min     median        max  clipped    rate   error"
+        head = f"{'layer':{width}} theta min    median       max  clipped   rate  error   clip  quant uneven"
         rows = [_row(layer, width) for layer in self.layers]
         last = (
             f"output error {self.output_error:.4f} at T = {self.steps} on {self.samples} of {self.calibrated} "
             f"calibration inputs, recipe {self.recipe}"
         )
+        spent = f"{self.spikes:,.0f} spikes and {self.operations:,.0f} synaptic operations per inference"
+        floats = [f"float operators, not spikes: {', '.join(self.float_operators)}"] if self.float_operators else []
         chosen = [f"chosen by {self.reason}"] if self.reason else []
-        return "\n".join([head, *rows, last, *chosen, *(f"warning: {line}" for line in self.warnings)])
+        return "\n".join([head, *rows, last, spent, *floats, *chosen, *(f"warning: {line}" for line in self.warnings)])
 
 
 def _row(layer: LayerReport, width: int) -> str:
     name = layer.node if len(layer.node) <= width else "…" + layer.node[1 - width :]
-    thetas = "  ".join(f"{theta:9.4g}" for theta in layer.threshold)
-    return f"{name:{width}}  {thetas}  {layer.clipped:7.2%}  {layer.rate:6.3f}  {layer.error:6.3f}"
+    thetas = " ".join(f"{theta:9.4g}" for theta in layer.threshold)
+    parts = " ".join(f"{part:6.3f}" for part in (layer.error, layer.clipping, layer.quantisation, layer.unevenness))
+    return f"{name:{width}} {thetas}  {layer.clipped:7.2%} {layer.rate:6.3f} {parts}"

@@ -44,6 +44,16 @@ class Activity:
             counts = torch.bincount(channel * _BINS + index, minlength=self.histogram.numel())
             self.histogram += counts.reshape(self.histogram.shape)
 
+    @property
+    def seen(self) -> int:
+        """Values per channel, zeros included."""
+        return self._count
+
+    def positive_share(self) -> Tensor:
+        """(C,) float64: share of the values above zero."""
+        assert self.histogram is not None
+        return self.histogram.sum(1).double() / max(self._count, 1)
+
     def percentile(self, percent: float) -> Tensor:
         """(C,): the edge below which `percent` of the non-zero values lie, 2.2 % fine; without a histogram the maximum."""
         if self.histogram is None:
@@ -57,7 +67,7 @@ class Activity:
         """Share of the non-zero values in bins above theta (C,); 0 without a histogram."""
         if self.histogram is None:
             return 0.0
-        above = _edge(torch.arange(_BINS, device=theta.device))[None] >= theta[:, None].double() * (1 - 1e-9)
+        above = _edge(torch.arange(_BINS, device=theta.device))[None] >= theta[:, None].double() * (1 - 1e-6)
         above &= (theta < self.peak)[:, None]
         return float((self.histogram * above).sum()) / max(int(self.histogram.sum()), 1)
 

@@ -14,7 +14,7 @@ from .difference import TemporalDifference
 from .linear import Dense
 from .pool import CumulativeMaxPool2d, SumPool2d
 from .scale import Scale
-from .shape import Attention, Concat, Gain, MatMul, Multiply, Rearrange, Reduce, Reshape, Shift
+from .shape import Attention, Concat, Gain, MatMul, Multiply, Rearrange, Reduce, Reshape, Shift, Upsample
 from .sparse import DelayedLinear, SparseLinear
 
 
@@ -47,5 +47,6 @@ __all__ = [
     "SparseLinear",
     "SumPool2d",
     "TemporalDifference",
+    "Upsample",
     "operator_of",
 ]

@@ -83,6 +83,12 @@ def spike_activity(spikes: Tensor) -> Activity:
     return Activity(fired, fired)
 
 
+def line_activity(spikes: Tensor) -> Activity:
+    """`activity` of spikes (T, B, *shape) that leave as binary lines, one per binary digit of their size."""
+    lines = np.bitwise_count(np.abs(as_rows(spikes)).astype(np.uint32)).sum(0, dtype=np.int32)
+    return Activity(lines, lines)
+
+
 def count_operations(x: Tensor, fanout: np.ndarray, ctx: Context) -> None:
     """Book additions for unit inputs (a spike adds its weights) and multiply-accumulates for graded ones."""
     if ctx.ledger is None:
@@ -104,7 +110,7 @@ def count_neurons(spikes: Tensor, ctx: Context, neuron: Any) -> Activity | None:
     ctx.ledger.add(ctx.where, "", Action.membrane_access, 2 * updates)
     if not neuron.spiking:
         return None
-    counted = spike_activity(spikes)
+    counted = line_activity(spikes) if getattr(neuron, "peak", 1) > 1 else spike_activity(spikes)
     ctx.ledger.add(ctx.where, "", Action.spike_hop, counted.some.sum(1, dtype=np.int64))
     return counted
 

@@ -175,7 +175,7 @@ class Dense:
             raise ShapeError(must("Linear.in_shape", f"({module.in_features},)", in_shape, remedy))
         self.module, self._packed = module, Packed(blocks_of)
         self.scatters = len(in_shape) == 1
-        self._fanout = np.full(module.in_features, module.out_features, np.int64)
+        self._fanout = np.full(prod(in_shape), module.out_features, np.int64)
 
     def apply(self, x: Tensor, ctx: Context) -> Tensor:
         """x (T, B, n_in) -> (T, B, n_out), one product over T*B."""

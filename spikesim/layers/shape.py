@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class Reshape(nn.Module):
@@ -58,6 +59,17 @@ class Shift(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.bias
+
+
+class Upsample(nn.Module):
+    """Bilinear upsampling: linear, so it runs at every step. x (N, C, H, W)."""
+
+    def __init__(self, size: tuple[int, int], align_corners: bool = False) -> None:
+        super().__init__()
+        self.size, self.align_corners = tuple(size), align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(x, self.size, mode="bilinear", align_corners=self.align_corners)
 
 
 class Reduce(nn.Module):

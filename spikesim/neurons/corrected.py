@@ -5,8 +5,11 @@
     v(R) >= threshold and n < R   one spike too few:    v(0) += max(threshold, threshold - largest h at a silent step)
     then the steps that count, from the corrected start
 
+    residual (SRP): no correction, but neurons with v(R) <= 0 stay silent: what they fired, they owed
+
 Unsigned neurons that receive early and late drive in the wrong order fire once too often or too seldom; the corrected
-start undoes it. Hao et al., "Bridging the gap between ANNs and SNNs by calibrating offset spikes", ICLR 2023. It needs
+start undoes it. Hao et al., "Bridging the gap between ANNs and SNNs by calibrating offset spikes", ICLR 2023; Hao et
+al., "Reducing ANN-SNN conversion error through residual membrane potential", AAAI 2023. It needs
 the whole first presentation before it speaks, so layers run one after the other, and the steps of the first
 presentation count as steps of the run.
 """
@@ -27,8 +30,9 @@ BLOCK = 1024
 
 
 def corrected_reference(
-    x: np.ndarray, presteps: int, v0: np.ndarray, threshold: np.ndarray, spikes: np.ndarray, v: np.ndarray
-) -> None:
+    x: np.ndarray, presteps: int, residual: bool, v0: np.ndarray, threshold: np.ndarray, spikes: np.ndarray,
+    v: np.ndarray,
+) -> None:  # fmt: skip
     """numpy twin of `corrected_kernel`: x (R + T, B, N), spikes (T, B, N); v0, threshold (N,); v (B, N) the last values."""
     v[...] = v0
     count = np.zeros(x.shape[1:], np.int64)
@@ -39,17 +43,20 @@ def corrected_reference(
         least, most = np.where(fires, np.minimum(least, h), least), np.where(fires, most, np.maximum(most, h))
         count += fires
         v[...] = np.where(fires, h - threshold, h)
-    over, under = (v < 0) & (count > 0), (v >= threshold) & (count < presteps)
+    silent = residual & (v <= 0)
+    over = (v < 0) & (count > 0) & (not residual)
+    under = (v >= threshold) & (count < presteps) & (not residual)
     v[...] = np.where(over, v0 - np.maximum(threshold, least), v0 + 0 * v)
     v[...] = np.where(under, v0 + np.maximum(threshold, threshold - most), v)
     for t in range(presteps, x.shape[0]):
         h = v + x[t]
-        spikes[t - presteps] = h >= threshold
-        v[...] = np.where(h >= threshold, h - threshold, h)
+        fires = (h >= threshold) & ~silent
+        spikes[t - presteps] = fires
+        v[...] = np.where(fires, h - threshold, h)
 
 
 @kernel(reference=corrected_reference, parallel=True)
-def corrected_kernel(x, presteps, v0, threshold, spikes, v):  # type: ignore[no-untyped-def]
+def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v):  # type: ignore[no-untyped-def]
     steps, batch, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in prange(batch * blocks):
@@ -67,14 +74,15 @@ def corrected_kernel(x, presteps, v0, threshold, spikes, v):  # type: ignore[no-
                 else:
                     most = max(most, h)
                     u = h
-            if u < 0 and count > 0:
+            silent = residual and u <= 0
+            if not residual and u < 0 and count > 0:
                 start -= max(level, least)
-            elif u >= level and count < presteps:
+            elif not residual and u >= level and count < presteps:
                 start += max(level, level - most)
             u = start
             for t in range(presteps, steps):
                 h = u + x[t, b, i]
-                fires = h >= level
+                fires = h >= level and not silent
                 spikes[t - presteps, b, i] = fires
                 u = h - level if fires else h
             v[b, i] = u
@@ -96,11 +104,12 @@ class CorrectedIF(Neuron):
     uncut = True
 
     def __init__(
-        self, threshold: float | Tensor = 1.0, *, presteps: int = 8, initial: float | Tensor = 0.0
+        self, threshold: float | Tensor = 1.0, *, presteps: int = 8, residual: bool = False,
+        initial: float | Tensor = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         number("CorrectedIF.presteps", presteps, at_least=1, integer=True)
-        self.presteps = int(presteps)
+        self.presteps, self.residual = int(presteps), bool(residual)
         self.register_buffer("threshold", self.checked("threshold", threshold, above=0))
         self.register_buffer("initial", self.checked("initial", initial))
 
@@ -124,7 +133,7 @@ class CorrectedIF(Neuron):
         level, start = (
             part.to(drive).expand(shape[2:]).reshape(-1).contiguous().numpy() for part in (self.threshold, self.initial)
         )
-        run(drive.numpy(), first, start, level, spikes.numpy(), v.numpy())  # type: ignore[operator]
+        run(drive.numpy(), first, self.residual, start, level, spikes.numpy(), v.numpy())  # type: ignore[operator]
         counted = spikes.reshape(-1, *shape[1:]).to(x.device)
         return torch.cat([counted[:first], counted]), State(v.reshape(shape[1:]).to(x.device))
 

@@ -162,8 +162,9 @@ def test_few_inputs_and_silent_channels_are_warned_about() -> None:
 
 
 def test_recipes_are_names_or_objects() -> None:
-    for name, recipe in RECIPES.items():
-        assert ss.convert(mlp(), calibration=inputs(8, 4), recipe=recipe)[1].recipe == name
+    for name in RECIPES:
+        for steps in (None, 6):
+            assert ss.convert(mlp(), calibration=inputs(8, 4), recipe=name, steps=steps)[1].recipe == name
     with pytest.raises(ParameterError, match=r"convert\.recipe must be .* got percentil; did you mean percentile"):
         ss.convert(mlp(), calibration=inputs(8, 4), recipe="percentil")
     with pytest.raises(ConversionError, match=r"ann\.2 must be given a threshold"):
@@ -185,11 +186,6 @@ class TwoOutputs(nn.Module):
         return torch.relu(x), x
 
 
-class Skip(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(x) + x
-
-
 def _poisoned() -> nn.Module:
     ann = mlp()
     ann[3].weight.data[0, 1] = float("nan")
@@ -197,15 +193,14 @@ def _poisoned() -> nn.Module:
 
 
 REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "GELU": (mlp(nn.GELU(), nn.ReLU()), r"^ann\.2 must be a supported layer, got GELU; supported: Conv2d, Linear"),
-    "all of them": (mlp(nn.SiLU(), nn.ReLU(), nn.Tanh()), r"ann\.2 .* got SiLU, and Tanh at ann\.4; supported"),
+    "RReLU": (mlp(nn.RReLU(), nn.ReLU()), r"^ann\.2 must be a supported layer, got RReLU; supported: convolutions"),
+    "all of them": (mlp(nn.RReLU(), nn.ReLU(), nn.Hardshrink()), r"ann\.2 .* got RReLU, and Hardshrink at ann\.4; supp"),
     "no activation": (mlp(nn.Linear(3, 3)), r"ann must be a network with ReLU activations, got none"),
     "not finite": (_poisoned(), r"ann\.3\.weight must be finite, got nan"),
     "batch statistics": (mlp(nn.BatchNorm1d(3, track_running_stats=False), nn.ReLU()), r"ann\.2 .* got BatchNorm1d"),
     "noise": (Noisy(), r"ann\.dropout must be a supported layer"),
     "branch on data": (OnData(), r"ann\.forward must be traceable"),
     "two outputs": (TwoOutputs(), r"ann\.forward must be a function with one tensor as result, got tuple"),
-    "input past a neuron": (Skip(), r"ann\.add must be a sum of values that all passed a neuron, or none"),
     "lazy": (nn.Sequential(nn.LazyLinear(3), nn.ReLU()), r"ann\.0\.weight must be initialised"),
 }  # fmt: skip
 

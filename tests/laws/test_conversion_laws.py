@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import spikesim as ss
-from spikesim.conversion import RECIPES, FoldBatchNorm, PoolBeforeNeuron
+from spikesim.conversion import RECIPES, FoldBatchNorm, PoolBeforeNeuron, recipe_of
 from spikesim.conversion.calibration import Calibration
 from spikesim.conversion.capture import capture
 
@@ -74,7 +74,7 @@ def test_charge_reaching_the_first_neurons_does_not_depend_on_when_events_come(k
 @pytest.mark.parametrize("kind", QUICK)
 def test_clipped_thresholds_converge_to_the_clipped_ann(kind: type[nn.Module]) -> None:
     x = counts(64)
-    draft = RECIPES["percentile"](capture(seeded(kind).eval(), x[:2], Calibration(x)))
+    draft = recipe_of("percentile")(capture(seeded(kind).eval(), x[:2], Calibration(x)))
     snn, report = ss.convert(seeded(kind), calibration=x, recipe="percentile")
     thetas = {n.name: n.threshold.theta for n in draft.neurons() if n.threshold is not None}
     values = {"input": x[:8]}

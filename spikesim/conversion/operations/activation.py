@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -96,7 +97,7 @@ def _number(value: Any) -> float | None:
     return float(value)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "relu": relu, "relu_": relu, "clamp": clamp, "clamp_": clamp, "clip": clamp, "hardtanh": hardtanh,
     "hardtanh_": hardtanh, "relu6": relu6, "relu6_": relu6, "hardsigmoid": hardsigmoid, "leaky_relu": leaky_relu,
     "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute, "clamp_min": clamp_min,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -120,7 +121,7 @@ def total(s: Sketch, x: Ref, dim: Any = None, keepdim: bool = False, *, dtype: A
     return _reduced(s, x, dim, keepdim, False)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": add, "add_": add, "iadd": add, "sub": sub, "sub_": sub, "isub": sub, "rsub": rsub, "mul": mul, "mul_": mul,
     "imul": mul, "div": div, "div_": div, "truediv": div, "itruediv": div, "neg": neg, "mean": mean, "sum": total,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -139,7 +140,7 @@ def functional_batch_norm(
     return batch_norm(s, x, weight, bias, mean, var, training, momentum, eps)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "conv2d": conv2d,
     "conv1d": conv1d, "conv_transpose2d": conv_transpose2d, "conv_transpose1d": conv_transpose1d,
     "convolution": convolution, "batch_norm": batch_norm, "functional_batch_norm": functional_batch_norm,

@@ -84,7 +84,7 @@ def _squeezed(t: Tensor) -> Tensor:
 
 _MAX = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
 _AVG = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "max_pool2d": max_pool2d, "avg_pool2d": avg_pool2d, "adaptive_avg_pool2d": adaptive_avg_pool2d,
     "_adaptive_avg_pool2d": adaptive_avg_pool2d, "adaptive_max_pool2d": adaptive_max_pool2d,
     "max_pool1d": _in_line(max_pool2d, _MAX), "avg_pool1d": _in_line(avg_pool2d, _AVG),

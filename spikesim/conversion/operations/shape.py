@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
-from ...layers.shape import Concat
+from ...layers.shape import Concat, Upsample
 from ..sketch import Ref, Sketch, Unsupported
-from .arithmetic import constant, shifted, spread
+from .arithmetic import constant, shifted
 
 REARRANGEMENTS = frozenset((
     "flatten", "view", "reshape", "squeeze", "unsqueeze", "transpose", "permute", "getitem", "slice", "select",
@@ -63,17 +63,6 @@ def stack(s: Sketch, parts: Any, dim: int = 0) -> Ref:
     return cat(s, [s.rearranged(part, lambda t: t.unsqueeze(axis)) for part in parts], axis)
 
 
-class Upsample(nn.Module):
-    """Bilinear upsampling: linear, so it runs at every step. x (N, C, H, W)."""
-
-    def __init__(self, size: tuple[int, int], align_corners: bool = False) -> None:
-        super().__init__()
-        self.size, self.align_corners = tuple(size), align_corners
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.interpolate(x, self.size, mode="bilinear", align_corners=self.align_corners)
-
-
 def interpolate(
     s: Sketch, x: Ref, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None, *rest: Any, **more: Any,
@@ -84,7 +73,7 @@ def interpolate(
     if mode != "bilinear" or x.ndim != 4:
         raise Unsupported(f"an interpolation of mode {mode}")
     shape = functional.interpolate(torch.zeros(1, 1, *x.shape[2:]), size, scale_factor, mode).shape[2:]
-    return s.emit(Upsample(tuple(shape), bool(align_corners)), x)
+    return s.emit(Upsample((shape[0], shape[1]), bool(align_corners)), x)
 
 
 def upsample_bilinear2d(s: Sketch, x: Ref, size: Any, align_corners: bool, *scales: Any) -> Ref:
@@ -93,8 +82,7 @@ def upsample_bilinear2d(s: Sketch, x: Ref, size: Any, align_corners: bool, *scal
     return interpolate(s, x, size, factor, "bilinear", align_corners)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "cat": cat, "concat": cat, "concatenate": cat, "stack": stack, "interpolate": interpolate,
     "upsample_bilinear2d": upsample_bilinear2d,
 }  # fmt: skip
-__all__ = ["OPERATIONS", "REARRANGEMENTS", "UNCHANGED", "Upsample", "spread"]

@@ -100,7 +100,7 @@ def _elu(alpha: float = 1.0, *rest: Any) -> nn.Module:
     return nn.ELU(alpha)
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "gelu": _plain(nn.GELU), "silu": _plain(nn.SiLU), "sigmoid": _plain(nn.Sigmoid), "tanh": _plain(nn.Tanh),
     "elu": _plain(_elu), "selu": _plain(nn.SELU), "softplus": _plain(nn.Softplus), "mish": _plain(nn.Mish),
     "hardswish": _plain(nn.Hardswish), "logsigmoid": _plain(nn.LogSigmoid), "softsign": _plain(nn.Softsign),
