@@ -1,4 +1,4 @@
-"""What `recipe="auto"` chooses for recordings: the headroom, by measured error on the calibration recordings."""
+"""What `recipe="auto"` chooses, by measured error on the calibration data; labels are not looked at."""
 
 from __future__ import annotations
 
@@ -7,15 +7,48 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..engine import run
 from .assembly import assemble
+from .calibrate import LightCalibration
 from .draft import Draft
 from .headroom import Headroom
+from .measure import relative
+from .recipe import Recipe, recipe_of
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
 """Headrooms that are tried."""
 
 TRIED = 32
 """Recordings they are tried on, spread evenly over the calibration data."""
+
+MEASURED_ON = 128
+"""Calibration inputs that recipes for arrays are tried on."""
+
+
+def candidates(steps: int) -> dict[str, Recipe]:
+    """What is tried for arrays at T = steps: signed spikes, with the ways to set thresholds and offsets."""
+    best = recipe_of("signed", steps)
+    tried = {
+        "thresholds for T": best.steps,
+        "thresholds for T, biases calibrated": (*best.steps, LightCalibration(steps)),
+        "largest thresholds": recipe_of("signed").steps,
+    }
+    return {name: Recipe(f"signed, {name}", found) for name, found in tried.items()}
+
+
+def best_recipe(draft: Draft, steps: int) -> tuple[Draft, str, str]:
+    """The draft of the candidate that errs least on calibration inputs shown for `steps` steps, its name, and why."""
+    x = draft.calibration.sample(MEASURED_ON)
+    wanted = next(value for node, value in draft.replay(x) if node.name == draft.output)
+    found: dict[str, tuple[float, Draft, str]] = {}
+    for name, recipe in candidates(steps).items():
+        done = recipe(draft)
+        off = relative(run(assemble(done, ""), x, steps=steps).readout, wanted)
+        found[name] = (off, done, recipe.name)
+    best = min(found, key=lambda name: found[name][0])
+    tried = ", ".join(f"{name}: {off:.3f}" for name, (off, _, _) in found.items())
+    why = f"output error on {len(x)} calibration inputs at T = {steps}: {tried}"
+    return found[best][1], found[best][2], why
 
 
 def with_best_headroom(draft: Draft, recordings: Any, steps: int) -> tuple[Draft, float, str]:

@@ -16,7 +16,7 @@ from ..network import Network
 from .assembly import assemble
 from .calibration import ENOUGH, Calibration
 from .capture import capture
-from .choice import with_best_headroom
+from .choice import best_recipe, with_best_headroom
 from .draft import Draft, Threshold
 from .measure import cost, layer_reports
 from .recipe import Recipe, recipe_of
@@ -38,9 +38,9 @@ def convert(
                  that can be traced; layers in eval mode
     calibration  inputs x (N, *shape) of the ANN: a tensor, batches of x or (x, y), a torch Dataset, or recordings
                  with `frames()`. Streamed once; 64 or more recommended
-    steps        T the network is meant for (None: any); what "auto" measures at
-    recipe       "auto" (signed spikes; for recordings the headroom that errs least on them, and the report says why),
-                 a name in `RECIPES`, or a `Recipe`
+    steps        T the network is meant for; None: thresholds at the maxima, lossless as T grows
+    recipe       "auto" (signed spikes; for T = `steps` what errs least on the calibration data, and the report says
+                 why; for recordings the headroom that does), a name in `RECIPES`, or a `Recipe`
     example      x (B, *shape) to trace with; the first calibration inputs otherwise
 
     The output's time mean (the network's readout) approaches the ANN's output. `run(network, x, steps=T)` shows x at
@@ -52,23 +52,30 @@ def convert(
         raise ParameterError(must("convert.ann", "a torch.nn.Module", type(ann).__name__))
     if steps is not None:
         number("convert.steps", steps, at_least=1, integer=True, remedy="None suits every T")
-    recordings = recipe == "auto" and hasattr(calibration, "raster")
-    chosen = recipe_of(recipe, None if recordings else steps)
     tensor = next(ann.parameters(), torch.empty(0))
     data = Calibration(calibration, tensor.device)
     shown = data.first[:2] if example is None else torch.as_tensor(example).to(data.first)
     if tuple(shown.shape[1:]) != data.shape:
         raise ShapeError(must("convert.calibration", f"(N, *{tuple(shown.shape[1:])}) as the example", data.shape))
     with torch.no_grad():
-        draft, name, reason = chosen(capture(ann, shown, data)), chosen.name, ""
-        if recordings:
-            draft, factor, reason = with_best_headroom(draft, calibration, steps or REPORT_STEPS)
-            name = f"{name}, headroom {factor:g}"
+        draft, name, reason = _chosen(capture(ann, shown, data), recipe, steps, calibration)
         network = assemble(draft, name)
         report = replace(_reported(network, draft, name, steps), reason=reason)
     if report.calibrated < ENOUGH:
         warnings.warn(report.warnings[0], stacklevel=2)
     return network, report
+
+
+def _chosen(draft: Draft, recipe: str | Recipe, steps: int | None, calibration: Any) -> tuple[Draft, str, str]:
+    """The draft after the recipe, the recipe's name, and why it was chosen ("" where the user did)."""
+    if recipe != "auto":
+        fixed = recipe_of(recipe, steps)
+        return fixed(draft), fixed.name, ""
+    signed = recipe_of("auto")
+    if hasattr(calibration, "raster"):
+        found, factor, reason = with_best_headroom(signed(draft), calibration, steps or REPORT_STEPS)
+        return found, f"{signed.name}, headroom {factor:g}", reason
+    return (signed(draft), signed.name, "") if steps is None else best_recipe(draft, steps)
 
 
 def _reported(network: Network, draft: Draft, recipe: str, steps: int | None) -> ConversionReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 from typing import Any
 
 
@@ -78,7 +79,7 @@ class ConversionReport:
         )
         spent = f"{self.spikes:,.0f} spikes and {self.operations:,.0f} synaptic operations per inference"
         floats = [f"float operators, not spikes: {', '.join(self.float_operators)}"] if self.float_operators else []
-        chosen = [f"chosen by {self.reason}"] if self.reason else []
+        chosen = wrap(f"chosen by {self.reason}", 100, subsequent_indent="  ") if self.reason else []
         return "\n".join([head, *rows, last, spent, *floats, *chosen, *(f"warning: {line}" for line in self.warnings)])
 
 

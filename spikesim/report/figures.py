@@ -27,6 +27,13 @@ def accuracy_against_steps(
 ) -> Figure:
     """SNN accuracy against the number of time steps, with the ANN and chance as lines. Accuracies 0..1."""
     figure, axis = _axes()
+    _against_steps(axis, snn, ann, chance, errors)
+    return figure
+
+
+def _against_steps(
+    axis: Any, snn: Mapping[int, float], ann: float, chance: float, errors: Mapping[int, float] | None
+) -> None:
     steps = sorted(snn)
     values = [100 * snn[t] for t in steps]
     spread = None if errors is None else [100 * errors[t] for t in steps]
@@ -39,6 +46,24 @@ def accuracy_against_steps(
     for t, value in zip(steps, values):
         axis.annotate(f"{value:.1f}", (t, value), textcoords="offset points", xytext=(0, -14), ha="center", fontsize=8)
     axis.legend(loc="lower right", frameon=False)
+
+
+def conversion_loss(
+    snn: Mapping[int, float], ann: float, chance: float, errors: Mapping[int, float],
+    layers: Sequence[Mapping[str, Any]],
+) -> Figure:  # fmt: skip
+    """What a conversion lost: accuracy against T, and every layer's relative error with its parts, in order.
+
+    layers  `LayerReport`s as dicts: error, clipping, quantisation, unevenness as shares of |activation|
+    """
+    figure, (left, right) = _axes(width=11.0, height=4.2, columns=2)
+    _against_steps(left, snn, ann, chance, errors)
+    places = np.arange(len(layers))
+    for name, color in (("error", INK), ("clipping", SECOND), ("quantisation", ACCENT), ("unevenness", PALE)):
+        right.plot(places, [layer[name] for layer in layers], marker="o", markersize=4, color=color, label=name)
+    right.set_xticks(places, [layer["node"] for layer in layers], rotation=60, ha="right", fontsize=7)
+    right.set(ylabel="relative error of the layer", ylim=(0, None))
+    right.legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -38,7 +38,7 @@ def chain() -> nn.Module:
 
 
 def unsupported() -> nn.Module:
-    return Chain(nn.GELU())
+    return Chain(nn.RReLU())
 
 
 def broken() -> nn.Module:
@@ -136,7 +136,7 @@ def test_bad_input_is_refused_in_one_line(recordings: Path, tmp_path: Path, caps
     here = Path(__file__).stem
     data = ("--calibrate", recordings, "--test", recordings, "--out", "net")
     line = refused(capsys, "convert", f"{here}:unsupported", *data)
-    assert "features.2" in line and "GELU" in line
+    assert "features.2" in line and "RReLU" in line
     assert "fc.weight" in refused(capsys, "convert", f"{here}:broken", *data)
     np.savez("wrong.npz", x=np.zeros((8, 3, 5, 5), np.float32), y=np.arange(8))
     assert "calibration" in refused(
