@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
@@ -44,13 +44,13 @@ def rows_added_reference(
             target[:] = x[: target.size]
 
 
-@kernel(reference=rows_added_reference, parallel=True, depends=(simd,))
-def rows_added_kernel(ptr, idx, val, weight, bias, out):  # type: ignore[no-untyped-def]
+@kernel(reference=rows_added_reference, items=lambda *a: len(a[3]) * min(GROUPS, len(a[0]) - 1), depends=(simd,))
+def rows_added_kernel(ptr, idx, val, weight, bias, out, begin, end):  # type: ignore[no-untyped-def]
     """out (T, B, n_out) = bias + the weight rows of each row's events (`SparseRaster`); weight (blocks, n_in, lanes)."""
     steps, batch, size = out.shape
-    blocks, _, lanes = weight.shape
+    _, _, lanes = weight.shape
     groups = min(GROUPS, batch * steps)
-    for item in prange(blocks * groups):
+    for item in range(begin, end):
         k, group = item // groups, item % groups
         x, w = np.empty(lanes, np.float32), weight[k]
         here = min(size - k * lanes, lanes)
@@ -77,11 +77,11 @@ def spread_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, grads: n
             simd.row_spread_reference(out[k], part, idx, val, ptr[r], ptr[r + 1])
 
 
-@kernel(reference=spread_reference, parallel=True, depends=(simd,))
-def spread_kernel(ptr, idx, val, grads, out):  # type: ignore[no-untyped-def]
+@kernel(reference=spread_reference, items=lambda *a: len(a[-1]), depends=(simd,))
+def spread_kernel(ptr, idx, val, grads, out, begin, end):  # type: ignore[no-untyped-def]
     """out (blocks, n_in, 64) = sum of val[e] grads[t, b] over the events of every input; grads (T, B, n_out)."""
     steps, _, size = grads.shape
-    for k in prange(out.shape[0]):
+    for k in range(begin, end):
         part, target = np.zeros(LANES, np.float32), out[k]
         for i in range(target.shape[0]):
             for j in range(LANES):
@@ -117,11 +117,11 @@ def _tile(weight, block, first, last, at, end, back):  # type: ignore[no-untyped
                 row[o - first] = weight[o, i]
 
 
-@kernel(reference=blocks_reference, parallel=True)
-def blocks_kernel(weight, out, back):  # type: ignore[no-untyped-def]
-    blocks, inputs, lanes = out.shape
+@kernel(reference=blocks_reference, items=lambda _, out, back: len(out) * -(-out.shape[1] // FEW))
+def blocks_kernel(weight, out, back, begin, end):  # type: ignore[no-untyped-def]
+    _, inputs, lanes = out.shape
     tiles = (inputs + FEW - 1) // FEW  # a cache line of inputs of every output at a time
-    for item in prange(blocks * tiles):
+    for item in range(begin, end):
         k, at = item // tiles, item % tiles * FEW
         last = min(weight.shape[0], (k + 1) * lanes)
         _tile(weight, out[k], k * lanes, last, at, min(inputs, at + FEW), back)

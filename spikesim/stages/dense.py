@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 
 from ..core import simd
 from ..core.kernel import kernel, plain
@@ -50,8 +49,8 @@ def _fired(u: np.ndarray) -> np.ndarray:
     return (u >= 0).astype(u.dtype)
 
 
-@kernel(reference=dense_reference, parallel=True, depends=(simd, _membrane))
-def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):  # type: ignore[no-untyped-def]
+@kernel(reference=dense_reference, items=lambda *a: len(a[3]) * a[8], depends=(simd, _membrane))
+def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, begin, end):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through one layer.
 
     weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, or 16 for one block
@@ -60,8 +59,8 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):
     bits   (B, T, blocks) uint64 out
     """
     batch, steps, _ = bits.shape
-    blocks, _, lanes = weight.shape
-    for item in prange(blocks * groups):
+    _, _, lanes = weight.shape
+    for item in range(begin, end):
         k, group = item // groups, item % groups
         lo, hi = k * lanes, (k + 1) * lanes
         w, start, row = weight[k], bias[lo:hi], rows_of(c, lo, hi)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
@@ -115,9 +115,9 @@ def _started(x, bias, drive, t, b):  # type: ignore[no-untyped-def]
             x[j] += given[j]
 
 
-@kernel(reference=recurrent_reference, parallel=True, depends=(simd, _membrane))
+@kernel(reference=recurrent_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
 def recurrent_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits
+    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, begin, end
 ):
     """Events (see `SparseRaster`) through one recurrent layer of N neurons, padded to S, a multiple of 16.
 
@@ -125,8 +125,8 @@ def recurrent_kernel(  # type: ignore[no-untyped-def]
     drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, words) uint64, spikes before the first step
     v      (B, S) membranes, in and out                  bits  (B, T, words) uint64 out
     """
-    batch, steps, words = bits.shape
-    for b in prange(batch):
+    _, steps, words = bits.shape
+    for b in range(begin, end):
         x, fired = np.empty(bias.size, np.float32), np.zeros(words * 64, np.uint8)
         fed = np.empty(bias.size, np.int32)
         for t in range(steps):
