@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import update_wrapper
 from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
@@ -37,11 +38,8 @@ class Job:
         self._open, self._left = deque(pairwise(edges)), pieces
         self._lock, self._done = threading.Lock(), threading.Lock()
         self._done.acquire()
-        self.busy, self.error = 0.0, None
-
-    busy: float
-    """Seconds of all threads together."""
-    error: BaseException | None
+        self.busy = 0.0  # seconds, of all threads together
+        self._error: BaseException | None = None
 
     def work(self, take: Callable[[deque[tuple[int, int]]], tuple[int, int]]) -> None:
         """Do pieces until none is left; `take` is `deque.pop` or `deque.popleft`: each thread stays at one end."""
@@ -54,7 +52,7 @@ class Job:
             try:
                 self._function(*self._args, begin, end)
             except BaseException as error:  # a helper's error is the caller's
-                self.error = error
+                self._error = error
             with self._lock:
                 self.busy += time.perf_counter() - started
                 self._left -= 1
@@ -64,8 +62,8 @@ class Job:
     def finish(self) -> None:
         """Wait for what other threads have taken."""
         self._done.acquire()
-        if self.error is not None:
-            raise self.error
+        if self._error is not None:
+            raise self._error
 
 
 class Pool:
@@ -103,6 +101,7 @@ class Shared:
     """A compiled kernel (*args, begin, end) as a function of its args, which does all of its `items(*args)` items."""
 
     def __init__(self, compiled: Any, items: Callable[..., int]) -> None:
+        update_wrapper(self, compiled, updated=())
         self.compiled, self._items = compiled, items
         self._seconds: dict[tuple[int, int], float] = {}  # for one item, by the size of the call
 
