@@ -36,7 +36,7 @@ PATHS = {
 
 
 def measure() -> list[dict[str, Any]]:
-    """Rows {name, first_s, first_cpu_s (processor time), again_s, import_s}; the last row is the sum, all paths one after the other in one process."""
+    """Rows {name, first_s, first_cpu_s (processor time), again_s, import_s}; the last row: all paths in one process."""
     paths = {**PATHS, "all of them": "; ".join(PATHS.values())}
     rows = []
     for name, code in paths.items():
@@ -44,7 +44,8 @@ def measure() -> list[dict[str, Any]]:
             first, again = called(code, cache), called(code, cache)
         rows.append(
             {"name": name, "first_s": round(first["call_s"], 2), "first_cpu_s": round(first["cpu_s"], 2),
-             "again_s": round(again["call_s"], 2), "import_s": round(again["import_s"], 3), "import_torch_s": round(again["torch_s"], 2)}
+             "again_s": round(again["call_s"], 2), "import_s": round(again["import_s"], 3),
+             "import_torch_s": round(again["torch_s"], 2)}
         )  # fmt: skip
     return rows
 
