@@ -261,7 +261,7 @@ class Network(nn.Module):
             return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
         if joins(self.node(name)):
             return tuple(parts)
-        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        return sum(parts[1:], parts[0])
 
     def synapses(self, x: Tensor) -> dict[str, int]:
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""

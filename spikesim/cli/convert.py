@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, progress, read_part, steps_list
+from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, progress, read_parts, steps_list
 from .models import ANN_HELP, read_ann
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def convert(
     recipe_of(recipe)
     ann, transform = read_ann(model, weights)
     folder(out, "--out")
-    learn = transform(_some(read_part(calibrate, "train", data), samples, seed))
-    held_out = transform(read_part(test, "test", data))
+    train, tested = read_parts(calibrate, test, data)
+    learn = _some(transform(train), samples, seed)  # a transform may take statistics of the whole training part
+    held_out = transform(tested)
+    del train, tested
     with limited(threads):
         reference = evaluate_ann(ann, held_out)
         networks = _networks(ann, learn, wanted, recipe)

@@ -10,6 +10,7 @@ from ..errors import ParameterError, must, nearest
 from .calibrate import LightCalibration, PotentialCalibration
 from .draft import Draft
 from .fold_batch_norm import FoldBatchNorm
+from .fold_padding import FoldPadding
 from .gaussian_threshold import GaussianThreshold
 from .initial_potential import InitialPotential
 from .levels import Burst, Levels
@@ -40,7 +41,7 @@ class Recipe:
         return draft
 
 
-_GRAPH: tuple[Step, ...] = (FoldBatchNorm(), PoolBeforeNeuron())
+_GRAPH: tuple[Step, ...] = (FoldPadding(), FoldBatchNorm(), PoolBeforeNeuron())
 """What every recipe begins with."""
 
 
