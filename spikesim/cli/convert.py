@@ -56,8 +56,9 @@ def convert(
         reference = evaluate_ann(ann, held_out)
         networks = _networks(ann, learn, wanted, recipe)
         runs = _evaluated(networks, held_out, seed)
+        early = _early(networks[max(networks)][0], learn, held_out, max(networks), seed)
         costs = {t: _cost(network, held_out, t) for t, (network, _) in networks.items()}
-    result = _result(reference, networks, runs, costs)
+    result = _result(reference, networks, runs, costs) | early
     saved = _saved(out, networks)
     result["seconds"] = time.perf_counter() - started
     write_json(out / "convert.json", result)
@@ -102,6 +103,19 @@ def _evaluated(
             runs[t] = evaluate(network, held_out, steps=t, seeds=Seeds(seed))
             advance()
     return runs
+
+
+def _early(network: Network, learn: Any, held_out: Any, steps: int, seed: int) -> dict[str, Any]:
+    """The largest T with early exit, at a confidence chosen on the calibration data; nothing where a run cannot be cut."""
+    from ..core.seeds import Seeds
+    from ..early_exit import chosen_confidence, evaluate_early
+
+    if network.uncut or steps == 1:
+        return {}
+    confidence = chosen_confidence(network, learn, steps=steps, seeds=Seeds(seed))
+    found = evaluate_early(network, held_out, confidence, steps=steps, seeds=Seeds(seed))
+    about = {"steps": steps, "confidence": confidence.threshold, "mean_steps": found.mean_steps}
+    return {"early_exit": {**about, "accuracy": found.accuracy}}
 
 
 def _cost(network: Network, held_out: Any, steps: int) -> dict[str, float]:
@@ -181,7 +195,12 @@ def _lines(result: dict[str, Any], networks: dict[int, tuple[Network, Conversion
         if close
         else f"not within {100 * CLOSE:g} point at any of these T"
     )
-    return [*lines, head, *rows, said]
+    early = result.get("early_exit")
+    ended = (
+        f"early exit at confidence {early['confidence']:.4g}: {100 * early['accuracy']:.2f} % after {early['mean_steps']:.1f} of "
+        f"{early['steps']} steps on average"
+    ) if early else ""  # fmt: skip
+    return [*lines, head, *rows, said, *([ended] if ended else [])]
 
 
 def _drawn(path: Path, result: dict[str, Any]) -> None:
