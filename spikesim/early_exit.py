@@ -106,17 +106,34 @@ def chosen_confidence(
     Labels are not looked at. With fewer than 1 / tolerance samples none may differ. 1 where no threshold will do.
     """
     number("chosen_confidence.tolerance", tolerance, at_least=0, at_most=1)
-    parts = [_running(network, data, rows, ids, steps, seeds) for rows, ids in batches(data)]
-    running = torch.cat(parts, 1)  # (T, N, classes)
-    confident, answers = _confidence(running), running.argmax(-1)
+    running = running_readouts(network, data, steps=steps, seeds=seeds)
+    late = running[-1].argmax(-1)
     for threshold in torch.cat([torch.linspace(0.1, 0.9, 33), 1 - torch.logspace(-1, -6, 41)]).tolist():
-        reached = confident >= threshold
-        reached[-1] = True
-        first = reached.float().argmax(0)  # the first step that is reached
-        early = answers.gather(0, first[None])[0]
-        if float((early != answers[-1]).float().mean()) <= tolerance:
+        early = exits(running, Confidence(threshold)).readout.argmax(-1)
+        if float((early != late).float().mean()) <= tolerance:
             return Confidence(threshold)
     return Confidence(1.0)
+
+
+def running_readouts(
+    network: Network, data: Data, *, steps: int, seeds: Seeds | None = None, batch: int = BATCH
+) -> Tensor:
+    """The readout after every step of a whole run, (steps, N, classes): what early exits of any threshold follow from."""
+    parts = []
+    with torch.inference_mode():
+        for rows, ids in batches(data, batch):
+            x, shown = (data.raster(steps, rows), None) if isinstance(data, EventDataset) else (data.x[rows], steps)
+            output = run(network, x, steps=shown, seeds=seeds, sample_ids=ids).output[:, torch.from_numpy(ids >= 0)]
+            parts.append(torch.stack([network.readout(output[: t + 1]) for t in range(steps)]))
+    return torch.cat(parts, 1)
+
+
+def exits(running: Tensor, confidence: Confidence) -> EarlyRun:
+    """Where samples would have ended: running (T, B, classes) of a whole run. `run_until` gives the same and saves the rest."""
+    reached = torch.stack([confidence.reached(now, t) for t, now in enumerate(running, 1)])
+    reached[-1] = True
+    first = reached.float().argmax(0)  # the first step that is reached
+    return EarlyRun(running[first, torch.arange(running.shape[1])], first + 1)
 
 
 def evaluate_early(
@@ -137,13 +154,3 @@ def evaluate_early(
 
 def _confidence(running: Tensor) -> Tensor:
     return running.softmax(-1).amax(-1)
-
-
-def _running(
-    network: Network, data: Data, rows: np.ndarray, ids: np.ndarray, steps: int, seeds: Seeds | None
-) -> Tensor:
-    """(T, samples, classes): the readout after every step."""
-    with torch.inference_mode():
-        x, shown = (data.raster(steps, rows), None) if isinstance(data, EventDataset) else (data.x[rows], steps)
-        output = run(network, x, steps=shown, seeds=seeds, sample_ids=ids).output[:, torch.from_numpy(ids >= 0)]
-        return torch.stack([network.readout(output[: t + 1]) for t in range(steps)])
