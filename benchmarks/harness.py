@@ -6,7 +6,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,37 @@ def machine() -> dict[str, Any]:
     return {"machine": model, "cores": os.cpu_count(), "python": platform.python_version(), **packages}
 
 
+def resumed(
+    claim: str, cases: Iterable[dict[str, Any]], measured: Callable[[dict[str, Any]], dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The row of every case; those that an interrupted measurement left in `results/CLAIM.part` are taken from there.
+
+    `record` removes that file: a finished measurement begins anew the next time.
+    """
+    path = _part(claim)
+    lines = path.read_text().splitlines() if path.exists() else []
+    done = {json.dumps(case, sort_keys=True): row for case, row in map(json.loads, lines)}
+    rows = []
+    for case in cases:
+        key = json.dumps(case, sort_keys=True)
+        if key not in done:
+            done[key] = case | measured(case)
+            RESULTS.mkdir(exist_ok=True)
+            with path.open("a") as file:
+                file.write(json.dumps([case, done[key]]) + "\n")
+        rows.append(done[key])
+    return rows
+
+
+def _part(claim: str) -> Path:
+    return RESULTS / f"{claim}.part"
+
+
 def record(claim: str, rows: list[dict[str, Any]]) -> Path:
     """Write the rows of a claim as JSON lines, each with the machine it was measured on."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{claim}.jsonl"
     about = machine()
     path.write_text("".join(json.dumps({"claim": claim, **row, **about}) + "\n" for row in rows))
+    _part(claim).unlink(missing_ok=True)
     return path

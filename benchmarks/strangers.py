@@ -7,15 +7,17 @@ shared data's folder as D:
     spikesim convert benchmarks.strangers:resnet14 --weights D/checkpoints/cifar10_resnet14v1_weights.npz \\
         --calibrate D/cifar10_jpeg.npz --test D/cifar10_jpeg.npz
 
-`python -m benchmarks strangers` measures all of them; it needs $SPIKESIM_SHARED, the folder of the shared data.
+`python -m benchmarks strangers` measures all of them, a network after the other, and goes on where it was interrupted;
+it needs $SPIKESIM_SHARED, the folder of the shared data.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesim as ss
+from benchmarks.harness import resumed
 from spikesim.conversion import OnnxModel, layer_synchronous
 from spikesim.datasets import load
 from spikesim.datasets.base import ArrayDataset, EventDataset
+from spikesim.early_exit import chosen_confidence, exits, running_readouts
 from spikesim.evaluation import Evaluation, evaluate, evaluate_ann, paired_gap
 
 Transform = Callable[[Any], ArrayDataset]
@@ -189,37 +193,83 @@ def stranger(name: str, folder: Path) -> tuple[nn.Module, ArrayDataset, ArrayDat
 PLAN: tuple[tuple[str, int], ...] = (
     ("signed", 32), ("levels", 4), ("levels", 8), ("binary", 8), ("binary", 32), ("advanced", 32), ("cos", 16),
 )  # fmt: skip
+"""Recipe, T: on all test inputs."""
+
+SHORT = tuple((recipe, steps) for steps in (1, 2, 4, 8, 16) for recipe in ("auto", "signed"))
+"""Recipe, T: on the first `FEW` test inputs."""
+
+FEW = 2000
+
+BATCH = 100
 
 
 def measure() -> list[dict[str, Any]]:
-    """Rows {stranger, recipe, steps, ann_accuracy, accuracy, drop, standard_error, samples, oracle_T8, seconds}."""
+    """Rows {stranger, recipe, steps, ann_accuracy, accuracy, drop_points, standard_error_points, samples ...}."""
+    return resumed("strangers", cases(os.environ.get("STRANGERS", ",".join(FILES)).split(",")), row_of)
+
+
+def cases(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Every stranger through the plan."""
+    plan = [(recipe, steps, None) for recipe, steps in PLAN] + [(recipe, steps, FEW) for recipe, steps in SHORT]
+    return [
+        {"stranger": name, "recipe": recipe, "steps": steps, "most": most}
+        for name in names
+        for recipe, steps, most in plan
+    ]
+
+
+def row_of(case: dict[str, Any]) -> dict[str, Any]:
+    """One network beside its ANN; the shared data is in $SPIKESIM_SHARED."""
     folder = Path(os.environ.get("SPIKESIM_SHARED", "")).resolve()
-    names = os.environ.get("STRANGERS", ",".join(FILES)).split(",")
-    return [row for name in names for row in rows_of(name, folder)]
+    ann, learn, held_out, reference = _read(case["stranger"], folder)
+    return measured(
+        case, ann, learn, held_out.subset(range(min(case["most"] or len(held_out), len(held_out)))), reference
+    )
 
 
-def rows_of(name: str, folder: Path, plan: tuple[tuple[str, int], ...] = PLAN) -> Iterator[dict[str, Any]]:
-    """One stranger through the plan."""
+@lru_cache(maxsize=1)
+def _read(name: str, folder: Path) -> tuple[nn.Module, ArrayDataset, ArrayDataset, Evaluation]:
     ann, learn, held_out = stranger(name, folder)
-    reference = evaluate_ann(ann, held_out, batch=250)
-    for recipe, steps in plan:
-        started = time.perf_counter()
-        network, _ = ss.convert(ann, calibration=learn.x, steps=steps, recipe=recipe)
-        seconds = time.perf_counter() - started
-        found = evaluate(network, held_out, steps=steps, batch=250)
-        row = compared(name, recipe, steps, reference, found)
-        if recipe == "cos":
-            oracle = evaluate(layer_synchronous(network, steps // 2), held_out, steps=1, batch=250)
-            row |= {"oracle_steps": steps // 2, "oracle_accuracy": oracle.accuracy}
-        yield row | {"convert_s": round(seconds, 2), "run_s": round(time.perf_counter() - started - seconds, 1)}
+    return ann, learn, held_out, evaluate_ann(ann, held_out, batch=BATCH)
 
 
-def compared(name: str, recipe: str, steps: int, reference: Evaluation, found: Evaluation) -> dict[str, Any]:
+def measured(
+    case: dict[str, Any], ann: nn.Module, learn: ArrayDataset, held_out: ArrayDataset, reference: Evaluation
+) -> dict[str, Any]:
+    """Conversion on `learn`, accuracy on `held_out`, whose first samples `reference` has the ANN's scores of."""
+    recipe, steps, started = case["recipe"], case["steps"], time.perf_counter()
+    network, report = ss.convert(ann, calibration=learn.x, steps=steps, recipe=recipe)
+    seconds, more = time.perf_counter() - started, {}
+    if recipe == "signed" and steps >= 32:
+        running = running_readouts(network, held_out, steps=steps, batch=BATCH)
+        found = Evaluation(running[-1].numpy(), held_out.labels)
+        more = _early(network, learn, held_out, running)
+    else:
+        found = evaluate(network, held_out, steps=steps, batch=BATCH)
+    if recipe == "cos":
+        oracle = evaluate(layer_synchronous(network, steps // 2), held_out, steps=1, batch=BATCH)
+        more = {"oracle_steps": steps // 2, "oracle_accuracy": oracle.accuracy}
+    shown = Evaluation(reference.scores[: len(held_out)], held_out.labels)
+    return {
+        **compared(shown, found), "chosen": report.recipe, "calibrated": len(learn), "seed": 0, **more,
+        "convert_s": round(seconds, 1), "run_s": round(time.perf_counter() - started - seconds, 1),
+    }  # fmt: skip
+
+
+def _early(network: ss.Network, learn: ArrayDataset, held_out: ArrayDataset, running: Tensor) -> dict[str, Any]:
+    """Early exit at the confidence that the calibration inputs choose."""
+    confidence = chosen_confidence(network, learn, steps=len(running))
+    early = exits(running, confidence)
+    right = Evaluation(early.readout.numpy(), held_out.labels).accuracy
+    about = {"early_confidence": confidence.threshold, "early_mean_steps": float(early.steps.double().mean())}
+    return {**about, "early_accuracy": right}
+
+
+def compared(reference: Evaluation, found: Evaluation) -> dict[str, Any]:
     """A network beside its ANN on the same samples."""
     gap, error = paired_gap(reference.right, found.right)
     agreement = float((reference.scores.argmax(1) == found.scores.argmax(1)).mean())
     return {
-        "stranger": name, "recipe": recipe, "steps": steps, "ann_accuracy": reference.accuracy,
-        "accuracy": found.accuracy, "drop_points": -100 * gap, "standard_error_points": 100 * error,
-        "agreement": agreement, "samples": len(reference.labels), "chance": 0.1, "calibrated": CALIBRATION, "seed": 0,
+        "ann_accuracy": reference.accuracy, "accuracy": found.accuracy, "drop_points": -100 * gap,
+        "standard_error_points": 100 * error, "agreement": agreement, "samples": len(reference.labels), "chance": 0.1,
     }  # fmt: skip

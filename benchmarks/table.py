@@ -57,8 +57,11 @@ def seconds(row: dict[str, Any]) -> str:
     return f"{1e3 * row['median_s']:.3g} ms"
 
 
+def filled(page: Path, marker: str, text: str) -> None:
+    """Put `text` between <!-- marker --> and <!-- end --> in a page."""
+    pattern = f"(<!-- {marker} -->).*?(<!-- end -->)"
+    page.write_text(re.sub(pattern, lambda m: f"{m[1]}\n\n{text}\n\n{m[2]}", page.read_text(), flags=re.S))
+
+
 if __name__ == "__main__":
-    readme = HERE / "README.md"
-    old = readme.read_text()
-    text = re.sub("(<!-- table -->).*?(<!-- end -->)", lambda m: f"{m[1]}\n\n{table()}\n\n{m[2]}", old, flags=re.S)
-    readme.write_text(text)
+    filled(HERE / "README.md", "table", table())

@@ -263,7 +263,8 @@ class ArrayDataset(Labelled):
     split: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.x.ndim < 2 or not torch.isfinite(self.x).all():
+        # A sum is one pass without a copy; it is not finite wherever an entry is not, and seldom otherwise.
+        if self.x.ndim < 2 or not (torch.isfinite(self.x.sum()) or torch.isfinite(self.x).all()):
             raise DatasetError(must("ArrayDataset.x", "(N, *shape) of finite numbers", tuple(self.x.shape)))
         self._check_rows(len(self.x))
 
@@ -272,10 +273,12 @@ class ArrayDataset(Labelled):
         return self.x[i], int(self.labels[i])
 
     def subset(self, rows: Any) -> ArrayDataset:
-        """The data set of these rows (indices or a mask), in that order."""
+        """The data set of these rows (indices or a mask), in that order; a run of neighbours shares memory."""
         rows = self._rows(rows)
         split = None if self.split is None else self.split[rows]
-        return ArrayDataset(self.x[rows], self.labels[rows], self.sample_ids[rows], self.name, split)
+        in_a_run = len(rows) and (np.diff(rows) == 1).all()
+        x = self.x[rows[0] : rows[-1] + 1] if in_a_run else self.x[rows]
+        return ArrayDataset(x, self.labels[rows], self.sample_ids[rows], self.name, split)
 
     def frames(self) -> torch.Tensor:
         """The arrays themselves."""

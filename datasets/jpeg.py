@@ -19,20 +19,26 @@ FIELDS = frozenset(f"{part}_{field}" for part in ("train", "test") for field in 
 def read_jpegs(path: Path) -> ArrayDataset:
     """Images x (N, 3, H, W) float32 in 0..1, training images first; JPEG is lossy, so they are not the originals."""
     with np.load(path, allow_pickle=False) as file:
-        parts = [_decoded(path, file[f"{part}_jpeg"], file[f"{part}_offsets"]) for part in ("train", "test")]
+        streams = [(file[f"{part}_jpeg"], file[f"{part}_offsets"]) for part in ("train", "test")]
         labels = np.concatenate([file["train_y"], file["test_y"]]).astype(np.int64)
-    split = np.repeat(np.array([TRAIN, TEST], np.uint8), [len(part) for part in parts])
-    x = torch.from_numpy(np.concatenate(parts)).permute(0, 3, 1, 2).contiguous().float().div_(255)
-    return ArrayDataset(x, labels, np.arange(len(labels)), path.stem, split)
+    split = np.repeat(np.array([TRAIN, TEST], np.uint8), [len(offsets) - 1 for _, offsets in streams])
+    return ArrayDataset(_decoded(path, streams), labels, np.arange(len(labels)), path.stem, split)
 
 
-def _decoded(path: Path, stream: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def _decoded(path: Path, streams: list[tuple[np.ndarray, np.ndarray]]) -> torch.Tensor:
+    """All pictures, written one by one into the array that is returned: the only copy of them as numbers."""
     from PIL import Image, UnidentifiedImageError
 
-    try:
-        pictures = [
-            np.asarray(Image.open(io.BytesIO(stream[a:b].tobytes())).convert("RGB")) for a, b in pairwise(offsets)
-        ]
-    except UnidentifiedImageError:
-        raise DatasetError(must(str(path), "JPEG files end to end", "bytes that are no image")) from None
-    return np.stack(pictures)
+    pieces = [stream[a:b].tobytes() for stream, offsets in streams for a, b in pairwise(offsets)]
+    x = torch.empty(0)
+    for i, piece in enumerate(pieces):
+        try:
+            picture = torch.from_numpy(np.array(Image.open(io.BytesIO(piece)).convert("RGB"))).permute(2, 0, 1)
+        except UnidentifiedImageError:
+            raise DatasetError(must(str(path), "JPEG files end to end", "bytes that are no image")) from None
+        if i == 0:
+            x = torch.empty(len(pieces), *picture.shape)
+        if picture.shape != x.shape[1:]:
+            raise DatasetError(must(str(path), f"pictures of one size, {tuple(x.shape[1:])}", tuple(picture.shape)))
+        x[i] = picture
+    return x.div_(255)

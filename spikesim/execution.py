@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .core.operator import Context, LinearOperator
 from .core.params import check
 from .core.raster import SparseRaster
-from .layers.counting import as_rows, event_lists
+from .layers.counting import as_rows, sparse_lists
 from .neurons import Neuron, Unroll, by_kernel, by_steps
 
 
@@ -89,10 +89,10 @@ class EventDriven(Engine):
         if hooked or not getattr(operator, "scatters", True) or limit == 0.0 or ctx.ledger is not None:
             return operator.apply(x, ctx)
         rows = as_rows(x).reshape(x.shape[0] * x.shape[1], -1)
-        ptr, idx, val = event_lists(rows)
-        if idx.size > limit * rows.size:
+        lists = sparse_lists(rows, int(limit * rows.size))
+        if lists is None:
             return operator.apply(x, ctx)
-        return operator.apply_events(ptr, idx, val, ctx).unflatten(0, x.shape[:2])
+        return operator.apply_events(*lists, ctx).unflatten(0, x.shape[:2])
 
 
 def choose(x: Tensor | SparseRaster, parameters: Any) -> Engine:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from .binding import Conversion, scaled
 from .core.ledger import Ledger
@@ -39,6 +40,11 @@ class NetworkState(NamedTuple):
     step: int
     nodes: dict[str, Any]
     delayed: dict[Edge, Tensor]
+
+    def samples(self, kept: Tensor) -> NetworkState:
+        """The state of some of a batch's samples: (B,) bool, or indices."""
+        nodes = tree_map(lambda part: None if part is None else part[kept], self.nodes)
+        return NetworkState(self.step, nodes, {edge: line[:, kept] for edge, line in self.delayed.items()})
 
 
 class Network(nn.Module):
@@ -66,7 +72,7 @@ class Network(nn.Module):
         self._plan = planned(self.names, self.edges, self.output)
         for name, module in nodes.items():
             nest(self, name, module)
-        self._uncut = any(getattr(module, "uncut", False) for module in nodes.values())
+        self.uncut = any(getattr(module, "uncut", False) for module in nodes.values())
         self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
         self._programs: dict[tuple[int, ...], Program | None] = {}
 
@@ -199,7 +205,7 @@ class Network(nn.Module):
     def _chunk(self, x: Tensor, job: Job) -> int:
         """Steps of the next chunk: the largest activation stays under the engine's budget (results do not depend on it)."""
         budget = job.engine.budget_mb * 2**20 / x.element_size()
-        if (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())) or self._uncut:
+        if (torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())) or self.uncut:
             steps = x.shape[0]
         elif job.largest:
             steps = max(1, int(budget / job.largest))
@@ -261,7 +267,7 @@ class Network(nn.Module):
             return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
         if joins(self.node(name)):
             return tuple(parts)
-        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        return sum(parts[1:], parts[0])
 
     def synapses(self, x: Tensor) -> dict[str, int]:
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""

@@ -90,5 +90,16 @@ def read_part(name: str, part: str, root: Path | None) -> Any:
     """The "train" or "test" rows of a data set; all of it where it has no fixed split."""
     from ..datasets import load
 
-    data = load(name, root=root)
+    return _part(load(name, root=root), part)
+
+
+def read_parts(train: str, test: str, root: Path | None) -> tuple[Any, Any]:
+    """The "train" rows of one data set and the "test" rows of another, which is read once where it is the same."""
+    from ..datasets import load
+
+    data = load(train, root=root)
+    return _part(data, "train"), _part(data if test == train else load(test, root=root), "test")
+
+
+def _part(data: Any, part: str) -> Any:
     return data if data.split is None else data.part(part)

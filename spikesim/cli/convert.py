@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, progress, read_part, steps_list
+from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, progress, read_parts, steps_list
 from .models import ANN_HELP, read_ann
 
 if TYPE_CHECKING:
@@ -48,14 +48,17 @@ def convert(
     recipe_of(recipe)
     ann, transform = read_ann(model, weights)
     folder(out, "--out")
-    learn = transform(_some(read_part(calibrate, "train", data), samples, seed))
-    held_out = transform(read_part(test, "test", data))
+    train, tested = read_parts(calibrate, test, data)
+    learn = _some(transform(train), samples, seed)  # a transform may take statistics of the whole training part
+    held_out = transform(tested)
+    del train, tested
     with limited(threads):
         reference = evaluate_ann(ann, held_out)
         networks = _networks(ann, learn, wanted, recipe)
         runs = _evaluated(networks, held_out, seed)
+        early = _early(networks[max(networks)][0], learn, held_out, max(networks), seed)
         costs = {t: _cost(network, held_out, t) for t, (network, _) in networks.items()}
-    result = _result(reference, networks, runs, costs)
+    result = _result(reference, networks, runs, costs) | early
     saved = _saved(out, networks)
     result["seconds"] = time.perf_counter() - started
     write_json(out / "convert.json", result)
@@ -100,6 +103,19 @@ def _evaluated(
             runs[t] = evaluate(network, held_out, steps=t, seeds=Seeds(seed))
             advance()
     return runs
+
+
+def _early(network: Network, learn: Any, held_out: Any, steps: int, seed: int) -> dict[str, Any]:
+    """The largest T with early exit, at a confidence chosen on the calibration data; nothing where a run cannot be cut."""
+    from ..core.seeds import Seeds
+    from ..early_exit import chosen_confidence, evaluate_early
+
+    if network.uncut or steps == 1:
+        return {}
+    confidence = chosen_confidence(network, learn, steps=steps, seeds=Seeds(seed))
+    found = evaluate_early(network, held_out, confidence, steps=steps, seeds=Seeds(seed))
+    about = {"steps": steps, "confidence": confidence.threshold, "mean_steps": found.mean_steps}
+    return {"early_exit": {**about, "accuracy": found.accuracy}}
 
 
 def _cost(network: Network, held_out: Any, steps: int) -> dict[str, float]:
@@ -179,7 +195,12 @@ def _lines(result: dict[str, Any], networks: dict[int, tuple[Network, Conversion
         if close
         else f"not within {100 * CLOSE:g} point at any of these T"
     )
-    return [*lines, head, *rows, said]
+    early = result.get("early_exit")
+    ended = (
+        f"early exit at confidence {early['confidence']:.4g}: {100 * early['accuracy']:.2f} % after {early['mean_steps']:.1f} of "
+        f"{early['steps']} steps on average"
+    ) if early else ""  # fmt: skip
+    return [*lines, head, *rows, said, *([ended] if ended else [])]
 
 
 def _drawn(path: Path, result: dict[str, Any]) -> None:

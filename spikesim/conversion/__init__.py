@@ -12,6 +12,7 @@ _HOMES = {
     "calibrate": ("LightCalibration", "PotentialCalibration"),
     "delayed_readout": ("DelayedReadout",),
     "fold_batch_norm": ("FoldBatchNorm",),
+    "fold_padding": ("FoldPadding",),
     "gaussian_threshold": ("GaussianThreshold",),
     "headroom": ("Headroom",),
     "initial_potential": ("InitialPotential",),
@@ -22,6 +23,7 @@ _HOMES = {
     "onnx_file": ("OnnxModel",),
     "oracle": ("layer_synchronous",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
+    "sequential_threshold": ("SequentialThreshold",),
     "signed_spikes": ("SignedSpikes",),
     "threshold_balance": ("ThresholdBalance",),
 }

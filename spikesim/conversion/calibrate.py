@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,9 @@ from ..neurons import Neuron
 from .assembly import assemble
 from .draft import Draft, Node
 from .layerwise import layer_by_layer
+
+SAMPLES = 128
+"""Calibration inputs that networks are walked through with."""
 
 BUDGET = 2**26
 """Numbers of the largest activation over all steps and samples of a calibration: 256 MB."""
@@ -29,7 +32,7 @@ class LightCalibration:
     """
 
     steps: int
-    samples: int = 128
+    samples: int = SAMPLES
 
     def __post_init__(self) -> None:
         check(self, "steps", at_least=1, integer=True, unit="steps")
@@ -38,14 +41,12 @@ class LightCalibration:
     def __call__(self, draft: Draft) -> Draft:
         found: dict[str, Tensor] = {}
 
-        def adjusted(name: str, neuron: Neuron, drive: Tensor, off: Tensor, scale: Tensor) -> Tensor:
-            axes = (0, *range(2, off.ndim))
-            found[name] = off.mean(axes).reshape(-1, *[1] * (off.ndim - 2))
-            return neuron(drive + found[name] * scale)[0]  # type: ignore[no-any-return]
+        def adjusted(name: str, neuron: Neuron, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
+            found[name] = channel_mean(_missing(neuron, drive, wanted, unit))
+            return neuron(drive + found[name] * _scale(neuron, unit))[0]  # type: ignore[no-any-return]
 
-        _walked(draft, self.steps, self.samples, adjusted)
-        nodes = [n for n in draft.neurons() if n.name in found]
-        return draft.changed(*(replace(n, current=_sum(n.current, found[n.name])) for n in nodes))
+        walked(draft, self.steps, self.samples, adjusted)
+        return with_currents(draft, found)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class PotentialCalibration:
     """
 
     steps: int
-    samples: int = 128
+    samples: int = SAMPLES
 
     def __post_init__(self) -> None:
         check(self, "steps", at_least=1, integer=True, unit="steps")
@@ -65,20 +66,21 @@ class PotentialCalibration:
     def __call__(self, draft: Draft) -> Draft:
         found: dict[str, Tensor] = {}
 
-        def adjusted(name: str, neuron: Neuron, drive: Tensor, off: Tensor, scale: Tensor) -> Tensor:
-            found[name] = self.steps * off.mean(0)
+        def adjusted(name: str, neuron: Neuron, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
+            found[name] = self.steps * _missing(neuron, drive, wanted, unit).mean(0)
             state = neuron.initial_state(drive.shape[1:], drive)
-            return neuron(drive, state._replace(v=state.v + found[name] * scale))[0]  # type: ignore[no-any-return]
+            return neuron(drive, state._replace(v=state.v + found[name] * _scale(neuron, unit)))[0]  # type: ignore[no-any-return]
 
-        _walked(draft, self.steps, self.samples, adjusted)
+        walked(draft, self.steps, self.samples, adjusted)
         nodes = [n for n in draft.neurons() if n.name in found]
         return draft.changed(*(replace(n, initial=n.initial + found[n.name] / _unit(n)) for n in nodes))
 
 
-def _walked(
+def walked(
     draft: Draft, steps: int, samples: int, adjusted: Callable[[str, Any, Tensor, Tensor, Tensor], Tensor]
 ) -> None:
-    """Walk the network of the draft: adjusted(name, neuron, drive, what is missing on average (B, *shape), scale)."""
+    """Walk the network of the draft: adjusted(name, neuron, drive (T, B, *shape), the ANN's activation (B, *shape), unit)
+    -> spikes (T, B, *shape), which go on; unit is what one spike of the draft's neuron stands for."""
     nodes = {node.name: node for node in draft.neurons()}
     x = draft.calibration.sample(samples)
     largest = max(value[0].numel() for value in draft.values(x[:1]).values())
@@ -86,12 +88,31 @@ def _walked(
     wanted = {node.name: value for node, value in draft.replay(x) if node.name in nodes}
 
     def at_neuron(name: str, neuron: Any, drive: Tensor) -> Tensor:
-        unit = _unit(nodes[name])
-        off = wanted[name] - unit * neuron(drive)[0].mean(0)
-        return adjusted(name, neuron, drive, off, neuron.threshold / unit)
+        return adjusted(name, neuron, drive, wanted[name], _unit(nodes[name]))
 
     with torch.no_grad():
         layer_by_layer(assemble(draft, ""), x.expand(steps, *x.shape), at_neuron)
+
+
+def channel_mean(values: Tensor) -> Tensor:
+    """Means over samples and pixels: (B, C, ...) -> (C, 1, ...)."""
+    return values.mean((0, *range(2, values.ndim))).reshape(-1, *[1] * (values.ndim - 2))
+
+
+def with_currents(draft: Draft, found: Mapping[str, Tensor]) -> Draft:
+    """The draft with constant currents added to its neurons, by name."""
+    nodes = [n for n in draft.neurons() if n.name in found]
+    return draft.changed(*(replace(n, current=_sum(n.current, found[n.name])) for n in nodes))
+
+
+def _missing(neuron: Any, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
+    """a - unit sum_t s_t / T, (B, *shape)."""
+    return wanted - unit * neuron(drive)[0].mean(0)  # type: ignore[no-any-return]
+
+
+def _scale(neuron: Any, unit: Tensor) -> Tensor:
+    """From the ANN's units to the neuron's."""
+    return neuron.threshold / unit  # type: ignore[no-any-return]
 
 
 def _unit(node: Node) -> Tensor:

@@ -10,10 +10,13 @@ import torch
 from ..engine import run
 from .assembly import assemble
 from .calibrate import LightCalibration
+from .delayed_readout import DelayedReadout
 from .draft import Draft
 from .headroom import Headroom
 from .measure import relative
-from .recipe import Recipe, recipe_of
+from .recipe import GRAPH, Recipe, Step, recipe_of
+from .sequential_threshold import SequentialThreshold
+from .threshold_balance import observed
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
 """Headrooms that are tried."""
@@ -21,34 +24,49 @@ FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
 TRIED = 32
 """Recordings they are tried on, spread evenly over the calibration data."""
 
-MEASURED_ON = 128
-"""Calibration inputs that recipes for arrays are tried on."""
+MEASURED_ON, FEWEST = 128, 16
+"""Calibration inputs that recipes for arrays are tried on: at most, and at least where T is large."""
+
+BUDGET = 2**13
+"""Inputs times steps of one try, where that leaves `FEWEST` inputs or more."""
+
+LONG = 64
+"""Largest T that calibrations at T are tried for: beyond, thresholds decide and every step costs."""
 
 
 def candidates(steps: int) -> dict[str, Recipe]:
     """What is tried for arrays at T = steps: signed spikes, with the ways to set thresholds and offsets."""
     best = recipe_of("signed", steps)
-    tried = {
+    tried: dict[str, tuple[Step, ...]] = {
         "thresholds for T": best.steps,
-        "thresholds for T, biases calibrated": (*best.steps, LightCalibration(steps)),
         "largest thresholds": recipe_of("signed").steps,
     }
+    if steps <= LONG:
+        tried["thresholds for T, biases calibrated"] = (*best.steps, LightCalibration(steps))
+        tried["thresholds and biases layer by layer"] = (*best.steps, SequentialThreshold(steps))
     return {name: Recipe(f"signed, {name}", found) for name, found in tried.items()}
 
 
 def best_recipe(draft: Draft, steps: int) -> tuple[Draft, str, str]:
-    """The draft of the candidate that errs least on calibration inputs shown for `steps` steps, its name, and why."""
-    x = draft.calibration.sample(MEASURED_ON)
+    """The draft of the candidate that errs least on calibration inputs shown for `steps` steps, its name, and why.
+
+    Each is tried with its readout over all steps, and over those after the first quarter (`DelayedReadout`).
+    """
+    draft = observed(Recipe("", GRAPH)(draft))
+    x = draft.calibration.sample(min(MEASURED_ON, max(FEWEST, BUDGET // steps)))
     wanted = next(value for node, value in draft.replay(x) if node.name == draft.output)
-    found: dict[str, tuple[float, Draft, str]] = {}
+    tried: dict[str, tuple[float, Draft]] = {}
     for name, recipe in candidates(steps).items():
         done = recipe(draft)
-        off = relative(run(assemble(done, ""), x, steps=steps).readout, wanted)
-        found[name] = (off, done, recipe.name)
-    best = min(found, key=lambda name: found[name][0])
-    tried = ", ".join(f"{name}: {off:.3f}" for name, (off, _, _) in found.items())
-    why = f"output error on {len(x)} calibration inputs at T = {steps}: {tried}"
-    return found[best][1], found[best][2], why
+        output = run(assemble(done, ""), x, steps=steps).output
+        tried[name] = relative(output.mean(0), wanted), done
+        late = steps // 4
+        if late and (off := relative(output[late:].mean(0), wanted)) < tried[name][0]:
+            tried[f"{name}, readout from step {late + 1}"] = off, DelayedReadout(late)(done)
+    best = min(tried, key=lambda name: tried[name][0])
+    listed = ", ".join(f"{name}: {off:.3f}" for name, (off, _) in tried.items())
+    why = f"output error on {len(x)} calibration inputs at T = {steps}: {listed}"
+    return tried[best][1], f"signed, {best}", why
 
 
 def with_best_headroom(draft: Draft, recordings: Any, steps: int) -> tuple[Draft, float, str]:

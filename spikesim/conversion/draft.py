@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,7 @@ from ..graph import INPUT, joins
 from ..neurons import IF, CorrectedIF, GradedIF, Neuron, SignedIF
 from ..readout import Mean, Readout
 from .calibration import Calibration
+from .statistics import Activity
 
 Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
 
@@ -82,6 +83,7 @@ class Draft:
     """Nodes in order of execution, the output's name, and the calibration data the steps may stream.
 
     input_shape  (*shape) of one sample;  readout  how the network's output becomes an answer
+    observed     name -> (statistics, axes) of its activations over all calibration data, where they are known already
     """
 
     nodes: tuple[Node, ...]
@@ -89,6 +91,7 @@ class Draft:
     input_shape: tuple[int, ...]
     calibration: Calibration
     readout: Readout = Mean()
+    observed: Mapping[str, tuple[Activity, int]] | None = None
 
     def node(self, name: str) -> Node:
         """The node called `name`."""
@@ -138,7 +141,8 @@ class Draft:
             if node.name not in (first, second):
                 node = replace(node, sources=tuple(first if s == second else s for s in node.sources))
             order.append(node)
-        return replace(self, nodes=tuple(order), output=first if self.output == second else self.output)
+        output = first if self.output == second else self.output
+        return replace(self, nodes=tuple(order), output=output, observed=None)
 
     @torch.no_grad()
     def values(self, x: Tensor) -> dict[str, Tensor]:

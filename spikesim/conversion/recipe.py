@@ -10,6 +10,7 @@ from ..errors import ParameterError, must, nearest
 from .calibrate import LightCalibration, PotentialCalibration
 from .draft import Draft
 from .fold_batch_norm import FoldBatchNorm
+from .fold_padding import FoldPadding
 from .gaussian_threshold import GaussianThreshold
 from .initial_potential import InitialPotential
 from .levels import Burst, Levels
@@ -40,7 +41,7 @@ class Recipe:
         return draft
 
 
-_GRAPH: tuple[Step, ...] = (FoldBatchNorm(), PoolBeforeNeuron())
+GRAPH: tuple[Step, ...] = (FoldPadding(), FoldBatchNorm(), PoolBeforeNeuron())
 """What every recipe begins with."""
 
 
@@ -50,53 +51,53 @@ def _best(steps: int | None) -> Step:
 
 
 def _signed(steps: int | None) -> tuple[Step, ...]:
-    return *_GRAPH, SignedSpikes(), _best(steps), InitialPotential()
+    return *GRAPH, SignedSpikes(), _best(steps), InitialPotential()
 
 
 def _max(steps: int | None) -> tuple[Step, ...]:
-    return *_GRAPH, ThresholdBalance(100.0), InitialPotential()
+    return *GRAPH, ThresholdBalance(100.0), InitialPotential()
 
 
 def _percentile(steps: int | None) -> tuple[Step, ...]:
-    return *_GRAPH, ThresholdBalance(99.9), InitialPotential()
+    return *GRAPH, ThresholdBalance(99.9), InitialPotential()
 
 
 def _levels(steps: int | None) -> tuple[Step, ...]:
-    return *_GRAPH, SignedSpikes(), Levels(4), _best(steps), InitialPotential()
+    return *GRAPH, SignedSpikes(), Levels(4), _best(steps), InitialPotential()
 
 
 def _burst(steps: int | None) -> tuple[Step, ...]:
-    return *_GRAPH, Burst(3), _best(steps), InitialPotential()
+    return *GRAPH, Burst(3), _best(steps), InitialPotential()
 
 
 def _binary(steps: int | None) -> tuple[Step, ...]:
     more = () if steps is None else (LightCalibration(steps),)
-    return *_GRAPH, _best(steps), InitialPotential(), *more
+    return *GRAPH, _best(steps), InitialPotential(), *more
 
 
 def _advanced(steps: int | None) -> tuple[Step, ...]:
     more = () if steps is None else (LightCalibration(steps), PotentialCalibration(steps))
-    return *_GRAPH, _best(steps), InitialPotential(), *more
+    return *GRAPH, _best(steps), InitialPotential(), *more
 
 
 def _cos(steps: int | None) -> tuple[Step, ...]:
     presteps = 8 if steps is None else max(1, steps // 2)
-    return *_GRAPH, _best(None if steps is None else steps - presteps), InitialPotential(), OffsetCorrection(presteps)
+    return *GRAPH, _best(None if steps is None else steps - presteps), InitialPotential(), OffsetCorrection(presteps)
 
 
 def _srp(steps: int | None) -> tuple[Step, ...]:
     presteps = 8 if steps is None else max(1, steps // 2)
     best = _best(None if steps is None else steps - presteps)
-    return *_GRAPH, best, InitialPotential(), OffsetCorrection(presteps, residual=True)
+    return *GRAPH, best, InitialPotential(), OffsetCorrection(presteps, residual=True)
 
 
 def _ltb(steps: int | None) -> tuple[Step, ...]:
-    return *_GRAPH, LocalThresholdBalance(), InitialPotential()
+    return *GRAPH, LocalThresholdBalance(), InitialPotential()
 
 
 def _gaussian(steps: int | None) -> tuple[Step, ...]:
     return (
-        *_GRAPH,
+        *GRAPH,
         SignedSpikes(),
         ThresholdBalance(100.0) if steps is None else GaussianThreshold(steps),
         InitialPotential(),

@@ -42,13 +42,18 @@ def balanced(draft: Draft, theta_of: Callable[[Node, Activity], Tensor], *, hist
 
     Thresholds stay below the ceilings that activations have (ReLU6); silent channels get the layer's largest.
     """
-    seen, ceilings = _observed(draft, histogram), draft.ceilings
+    seen, ceilings = draft.observed or _activities(draft, histogram), draft.ceilings
     return draft.changed(*(
         replace(n, threshold=_threshold(n, *seen[n.name], theta_of, ceilings.get(n.name))) for n in draft.neurons()
     ))  # fmt: skip
 
 
-def _observed(draft: Draft, histogram: bool) -> dict[str, tuple[Activity, int]]:
+def observed(draft: Draft) -> Draft:
+    """The draft with its activations' statistics, for recipes that are tried one after the other: one pass for all."""
+    return replace(draft, observed=_activities(draft, histogram=True))
+
+
+def _activities(draft: Draft, histogram: bool) -> dict[str, tuple[Activity, int]]:
     """name -> (statistics, number of axes of one sample's activation)."""
     neurons = {neuron.name for neuron in draft.neurons()}
     seen: dict[str, tuple[Activity, int]] = {}

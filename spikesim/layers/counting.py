@@ -130,10 +130,22 @@ def index_kernel(x, ptr, idx, val, begin, end):  # type: ignore[no-untyped-def]
                 k += 1
 
 
-def event_lists(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Lists = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def event_lists(rows: np.ndarray) -> Lists:
     """(ptr int64 (R+1,), idx int32, val float32) of the non-zeros of rows (R, N)."""
+    found = sparse_lists(rows, rows.size)
+    assert found is not None
+    return found
+
+
+def sparse_lists(rows: np.ndarray, most: int) -> Lists | None:
+    """`event_lists`, or None where there are more than `most` non-zeros: found out before any list is written."""
     ptr = np.zeros(rows.shape[0] + 1, np.int64)
     np.cumsum(np.count_nonzero(rows, axis=1), out=ptr[1:])
+    if ptr[-1] > most:
+        return None
     idx, val = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32)
     index_kernel(rows, ptr, idx, val)
     return ptr, idx, val

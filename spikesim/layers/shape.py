@@ -37,10 +37,7 @@ class Rearrange(nn.Module):
         self.register_buffer("index", torch.zeros(int(torch.Size(self.out_shape).numel()), dtype=torch.int64))
 
     def forward(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        y = flat.index_select(1, self.index.clamp(min=0))
-        if bool((self.index < 0).any()):
-            y = y * (self.index >= 0)
+        y = x.flatten(1).index_select(1, self.index.clamp(min=0)).masked_fill_(self.index < 0, 0)
         return y.reshape(x.shape[0], *self.out_shape)
 
     def extra_repr(self) -> str:
