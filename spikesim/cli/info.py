@@ -12,7 +12,9 @@ from .common import Json, finish
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="Network folder, .nir file, recording, data set, macro TOML or results JSON.")],
+    path: Annotated[
+        Path, typer.Argument(help="Network folder, .nir file, recording, data set, macro TOML or results JSON.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Say what a file or folder holds."""

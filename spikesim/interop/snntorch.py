@@ -90,7 +90,9 @@ def _fill(layers: Mapping[str, nn.Module], weights: Mapping[str, Tensor]) -> Non
         used |= {f"{name}.{k}" for k in own}
     if len(used) < len(weights):
         left = sorted(set(weights) - used)[:3]
-        raise ConversionError(must("weights", "all used", f"{', '.join(left)} left over", "name the modules as in the network"))
+        raise ConversionError(
+            must("weights", "all used", f"{', '.join(left)} left over", "name the modules as in the network")
+        )
 
 
 def _neuron(name: str, module: Any) -> nn.Module:
@@ -102,7 +104,11 @@ def _neuron(name: str, module: Any) -> nn.Module:
         rule = "a torch layer or snntorch." + ", ".join(kind.__name__ for kind in known)
         raise ConversionError(must(f"modules[{name}]", rule, type(module).__name__, "convert it by hand"))
     graded = float(torch.as_tensor(module.graded_spikes_factor)) != 1
-    for field, used in (("inhibition", module.inhibition), ("state_quant", module.state_quant), ("graded_spikes_factor", graded)):
+    for field, used in (
+        ("inhibition", module.inhibition),
+        ("state_quant", module.state_quant),
+        ("graded_spikes_factor", graded),
+    ):
         if used:
             raise ConversionError(must(f"modules[{name}].{field}", "left out", getattr(module, field)))
     # A state_dict holds the mechanism as a number, which counts where the two differ.
@@ -111,7 +117,9 @@ def _neuron(name: str, module: Any) -> nn.Module:
     beta, threshold = module.beta.detach().clamp(0, 1), module.threshold.detach()
     if hasattr(module, "alpha"):
         if recurrent and not late:
-            raise ConversionError(must(f"modules[{name}].reset_delay", "True, as snnTorch's RSynaptic runs no other", late))
+            raise ConversionError(
+                must(f"modules[{name}].reset_delay", "True, as snnTorch's RSynaptic runs no other", late)
+            )
         alpha = module.alpha.detach().clamp(0, 1)
         return CuBaLIF.snntorch(alpha, beta, threshold, reset=reset, reset_delay=late)
     # RLeaky wipes the membrane after the step's charge, Leaky before.

@@ -15,7 +15,7 @@ import spikesim as ss
 from spikesim.errors import SpikesimError
 from spikesim.graph import Edge
 from spikesim.interop.nir import ForeignReading, describe, from_nir, read, to_nir, write, write_graph
-from spikesim.layers import CumulativeMaxPool2d, Gain, Reduce, Reshape, Scale, Shift
+from spikesim.layers import CumulativeMaxPool2d, Gain, Reduce, Reshape, Scale, Shift, SumPool2d
 from spikesim.neurons import SignedIF
 
 nir = pytest.importorskip("nir")
@@ -117,18 +117,38 @@ def test_a_threshold_that_fires_when_reached_is_written_as_the_float_below() -> 
 
 
 def _conv1d() -> ss.Network:
-    nodes = {"a": Reshape((2, 1, 9)), "c": nn.Conv2d(2, 3, (1, 4), (1, 2), (0, 1)), "b": Reshape((3, 4)), "f": nn.Flatten(), "n": ss.IF(0.3)}
+    nodes = {
+        "a": Reshape((2, 1, 9)),
+        "c": nn.Conv2d(2, 3, (1, 4), (1, 2), (0, 1)),
+        "b": Reshape((3, 4)),
+        "f": nn.Flatten(),
+        "n": ss.IF(0.3),
+    }
     return ss.Network(nodes, [Edge(s, t) for s, t in zip(["input", *nodes], nodes)], input_shape=(2, 9))
 
 
 def _branches() -> ss.Network:
     nodes = {"a": nn.Linear(6, 5), "b": nn.Linear(6, 5), "drop": nn.Dropout(), "n": ss.IF(0.4), "end": nn.Identity()}
-    edges = [Edge("input", "a"), Edge("input", "b"), Edge("a", "n"), Edge("b", "drop"), Edge("drop", "n"), Edge("n", "end"), Edge("a", "end")]
+    edges = [
+        Edge("input", "a"),
+        Edge("input", "b"),
+        Edge("a", "n"),
+        Edge("b", "drop"),
+        Edge("drop", "n"),
+        Edge("n", "end"),
+        Edge("a", "end"),
+    ]
     return ss.Network(nodes, edges, input_shape=(6,))
 
 
 def _loops() -> ss.Network:
-    nodes = {"fc": nn.Linear(6, 5), "n.lif": ss.LIF(0.8, 0.4), "n.rec": nn.Linear(5, 5), "far": nn.Linear(5, 4), "o": ss.LIF(0.7, 0.2)}
+    nodes = {
+        "fc": nn.Linear(6, 5),
+        "n.lif": ss.LIF(0.8, 0.4),
+        "n.rec": nn.Linear(5, 5),
+        "far": nn.Linear(5, 4),
+        "o": ss.LIF(0.7, 0.2),
+    }
     edges = [
         Edge("input", "fc"), Edge("fc", "n.lif"), Edge("n.lif", "n.rec"), Edge("n.rec", "n.lif", 1), Edge("n.lif", "far", 3),
         Edge("far", "o"), Edge("o", "o", 1), Edge("n.lif", "n.lif", 2),
@@ -137,7 +157,9 @@ def _loops() -> ss.Network:
 
 
 def _maps(*layers: nn.Module) -> Callable[[], ss.Network]:
-    return lambda: ss.Network.chain(*layers, ss.IF(0.3), nn.Flatten(), nn.Linear(_size(layers), 3), ss.IF(0.4), input_shape=(4, 8, 7))
+    return lambda: ss.Network.chain(
+        *layers, ss.IF(0.3), nn.Flatten(), nn.Linear(_size(layers), 3), ss.IF(0.05), input_shape=(4, 8, 7)
+    )
 
 
 def _size(layers: tuple[nn.Module, ...]) -> int:
@@ -161,6 +183,10 @@ def _shifted(shape: tuple[int, ...]) -> nn.Module:
     return shift
 
 
+def _sparse() -> nn.Module:
+    return ss.SparseLinear.from_dense(torch.randn(5, 6) * (torch.rand(5, 6) < 0.5))
+
+
 def _gain() -> nn.Module:
     gain = Gain()
     gain.gain.fill_(0.7)
@@ -173,7 +199,7 @@ LAYERS: dict[str, Callable[[], ss.Network]] = {
     "conv, groups, dilated": _maps(nn.Conv2d(4, 8, 3, padding=2, dilation=2, groups=4, bias=False)),
     "conv, same": _maps(nn.Conv2d(4, 6, (3, 2), padding="same")),
     "conv, valid": _maps(nn.Conv2d(4, 6, 3, padding="valid")),
-    "sum pool": _maps(ss.SumPool2d(2)),
+    "sum pool": _maps(SumPool2d(2)),
     "average pool": _maps(nn.AvgPool2d((3, 2), (2, 1), 1)),
     "adaptive pool": _maps(nn.AdaptiveAvgPool2d((4, 1))),
     "sum over the map": lambda: ss.Network.chain(Reduce((2, 3), mean=False), ss.IF(2.0), input_shape=(4, 8, 7)),
@@ -184,7 +210,7 @@ LAYERS: dict[str, Callable[[], ss.Network]] = {
     "scale": _maps(Scale((4, 1, 1))),
     "partial flatten": lambda: ss.Network.chain(nn.Flatten(2), ss.IF(0.4), input_shape=(4, 8, 7)),
     "conv1d": _conv1d,
-    "sparse": lambda: ss.Network.chain(ss.SparseLinear.from_dense(torch.randn(5, 6) * (torch.rand(5, 6) < 0.5)), ss.IF(0.4), input_shape=(6,)),
+    "sparse": lambda: ss.Network.chain(_sparse(), ss.IF(0.4), input_shape=(6,)),
     "branches": _branches,
     "loops and delays": _loops,
 }  # fmt: skip
@@ -192,6 +218,7 @@ LAYERS: dict[str, Callable[[], ss.Network]] = {
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 def test_layers_and_graphs_come_back(make: Callable[[], ss.Network], tmp_path: Path) -> None:
+    torch.manual_seed(0)
     network = make().eval()
     x = drive(*network.input_shape or ())
     before = spikes(network, x)
@@ -230,7 +257,7 @@ def test_a_recurrent_graph_against_brute_force(reset: str, integration: str) -> 
     network = from_nir(graph, dt="1 ms", integration=integration, reset=reset)
     assert {(e.source, e.target) for e in network.edges if e.delay} == {("lif", "rec")}
     x = drive(4, seed=5)
-    fc, lif, rec = (graph.nodes[n] for n in ("fc", "lif", "rec"))  # type: ignore[attr-defined]
+    fc, rec = graph.nodes["fc"], graph.nodes["rec"]  # type: ignore[attr-defined]
     syn, mem = (dt / tau if integration == "euler" else 1 - np.exp(-dt / tau) for dt, tau in ((DT, 0.002), (DT, 0.004)))
     i, v, s = np.zeros((2, 5)), np.full((2, 5), 0.05), np.zeros((2, 5))
     expected = []
@@ -255,7 +282,12 @@ def test_delays_subgraphs_and_leaky_integrators() -> None:
         [("i", "d"), ("d", "li"), ("li", "o")], type_check=False,
     )  # fmt: skip
     cuba = nir.CubaLI(0.002 * two, 0.004 * two, 2 * two, 0.3 * two, 1.5 * two)
-    nodes = {"in": nir.Input(input_type=np.array([2])), "sub": inner, "cuba": cuba, "out": nir.Output(output_type=np.array([2]))}
+    nodes = {
+        "in": nir.Input(input_type=np.array([2])),
+        "sub": inner,
+        "cuba": cuba,
+        "out": nir.Output(output_type=np.array([2])),
+    }
     graph = nir.NIRGraph(nodes, [("in", "sub"), ("sub", "out"), ("in", "cuba"), ("cuba", "out")], type_check=False)
     network, x = from_nir(graph, dt=DT), drive(2)
     late = np.stack([np.pad(x[:, :, k].numpy(), ((d, 0), (0, 0)))[: len(x)] for k, d in enumerate((2, 5))], -1)
@@ -274,7 +306,9 @@ def test_metadata_count_only_while_the_node_is_as_it_was_written() -> None:
     graph = quietly(network)
     graph.nodes["0"].v_threshold = graph.nodes["0"].v_threshold * 2  # type: ignore[attr-defined]
     again = from_nir(graph)
-    assert float(again.node("0").threshold) == pytest.approx(1.0) and isinstance(again.node("0").reset, ss.BySubtraction)
+    assert float(again.node("0").threshold) == pytest.approx(1.0) and isinstance(
+        again.node("0").reset, ss.BySubtraction
+    )
     halved = from_nir(quietly(network), dt=DT / 2).node("0")
     assert float(halved.leak) == pytest.approx(0.9)
     asked = from_nir(quietly(network), reset="value")
@@ -294,7 +328,9 @@ def test_a_converted_network_travels_with_its_binding(tmp_path: Path) -> None:
     for x, steps in ((frames[:3], 8), (raster, None)):
         runs = [ss.run(n, x, steps=steps, engine=ss.Reference()) for n in (network, again)]
         assert torch.equal(runs[0].readout, runs[1].readout) and runs[0].output.any()
-    assert {(node.r == 1).all() for node in quietly(network, input_shape=(2, 8, 8)).nodes.values() if hasattr(node, "r")} == {True}
+    assert {
+        (node.r == 1).all() for node in quietly(network, input_shape=(2, 8, 8)).nodes.values() if hasattr(node, "r")
+    } == {True}
 
 
 UNSAYABLE: dict[str, nn.Module] = {
@@ -353,7 +389,9 @@ def test_refusals(said: str) -> None:
 def test_broken_files_are_refused_in_one_line(tmp_path: Path) -> None:
     import h5py
 
-    path = write(ss.Network.chain(nn.Linear(30, 20), ss.IF(reset=ss.ToValue(0.0)), input_shape=(30,)), tmp_path / "net.nir")
+    path = write(
+        ss.Network.chain(nn.Linear(30, 20), ss.IF(reset=ss.ToValue(0.0)), input_shape=(30,)), tmp_path / "net.nir"
+    )
     whole = path.read_bytes()
     cases = {"HDF5": b"not one", "NIR graph": whole[: len(whole) // 2]}
     for said, data in cases.items():
@@ -398,7 +436,13 @@ def test_broken_files_are_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_flipped_bytes_never_end_in_anything_but_a_refusal_or_a_network(tmp_path: Path) -> None:
-    nodes = [nn.Conv2d(2, 3, 3), ss.LIF(0.9, 0.5, reset=ss.ToValue(0.0)), ss.SumPool2d(2), nn.Flatten(), nn.Linear(12, 4)]
+    nodes = [
+        nn.Conv2d(2, 3, 3),
+        ss.LIF(0.9, 0.5, reset=ss.ToValue(0.0)),
+        SumPool2d(2),
+        nn.Flatten(),
+        nn.Linear(12, 4),
+    ]
     path = write(ss.Network.chain(*nodes, input_shape=(2, 6, 6), dt=DT), tmp_path / "net.nir")
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
@@ -440,6 +484,8 @@ def test_other_writers_graphs_run(shared_data: Path) -> None:
     for path in files:
         for reset in ("value", "subtract"):
             network = read(path, dt=None if "nmnist" in path.name else "0.1 ms", reset=reset)
-            x = (torch.rand(10, 2, *network.input_shape or (), generator=torch.Generator().manual_seed(0)) < 0.3).float()
+            x = (
+                torch.rand(10, 2, *network.input_shape or (), generator=torch.Generator().manual_seed(0)) < 0.3
+            ).float()
             assert spikes(network, x).shape[:2] == (10, 2)
         assert describe(path)["edges"] >= 3

@@ -58,7 +58,12 @@ def test_every_neuron_reset_and_delay(kind: str) -> None:
     for reset, late in itertools.product(("subtract", "zero", "none"), (True, False)):
         if kind.startswith("RSynaptic") and not late:
             continue
-        modules = [nn.Linear(30, 20), neuron(kind, reset_mechanism=reset, reset_delay=late), nn.Linear(20, 5), snn.Leaky(0.9)]
+        modules = [
+            nn.Linear(30, 20),
+            neuron(kind, reset_mechanism=reset, reset_delay=late),
+            nn.Linear(20, 5),
+            snn.Leaky(0.9),
+        ]
         theirs = stepped(modules, x)
         network = from_snntorch(modules)
         assert theirs.any() and torch.equal(ss.run(network, x, engine=ss.Reference()).output, theirs), (reset, late)

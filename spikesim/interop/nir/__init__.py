@@ -5,7 +5,8 @@
 
 NIR states differential equations; a Network steps. `neurons.py` and `layers.py` have the map of nodes in both
 directions. What NIR cannot say (reset by subtraction, first membranes, dt, the readout) goes into metadata, which we
-read back; `ForeignReading` warns of what other readers would do differently. docs/nir.md. Pedersen et al., Nature Communications 15:8122, 2024.
+read back; `ForeignReading` warns of what other readers would do differently. docs/nir.md.
+Pedersen et al., Nature Communications 15:8122, 2024.
 """
 
 from .exporting import ForeignReading, to_nir

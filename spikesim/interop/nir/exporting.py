@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +92,9 @@ def _seconds(network: Network, dt: float | str | None) -> float | None:
         number("to_nir.dt", given, above=0, unit="s")
         return given
     for name, module in network.nodes.items():
-        if isinstance(module, CuBaLIF) or (isinstance(module, (LeakyNeuron, Integrator)) and bool((module.leak != 1).any())):
+        if isinstance(module, CuBaLIF) or (
+            isinstance(module, (LeakyNeuron, Integrator)) and bool((module.leak != 1).any())
+        ):
             rule = "given where a neuron leaks and the network has no dt"
             raise ParameterError(must("to_nir.dt", rule, f"None, and {name} leaks", 'like dt="1 ms"'))
     return None
@@ -158,7 +161,7 @@ def _linked(
     for name, row in parts.items():
         chain = [name, *(f"{name}{suffix}" for suffix, _ in row[1:])]
         nodes |= dict(zip(chain, (node for _, node in row)))
-        links += zip(chain, chain[1:])
+        links += pairwise(chain)
         last[name] = chain[-1]
     last[_END] = next(n for n in ("output", *(f"output_{i}" for i in range(len(nodes) + 1))) if n not in nodes)
     for edge in edges:
@@ -190,8 +193,12 @@ def _remarks(network: Network, graph: Any, delays: list[list[str]]) -> Iterator[
     neurons = {name: m for name, m in network.nodes.items() if isinstance(m, LeakyNeuron)}
     subtracting = [n for n, m in neurons.items() if isinstance(m.reset, BySubtraction)]
     if subtracting:
-        yield _said(subtracting, "reset by subtraction, which is metadata: most readers reset to v_reset (Sinabs subtracts)")
-    unreset = [n for n, m in neurons.items() if isinstance(m.reset, NoReset) and type(graph.nodes[n]).__name__ != "Threshold"]
+        yield _said(
+            subtracting, "reset by subtraction, which is metadata: most readers reset to v_reset (Sinabs subtracts)"
+        )
+    unreset = [
+        n for n, m in neurons.items() if isinstance(m.reset, NoReset) and type(graph.nodes[n]).__name__ != "Threshold"
+    ]
     if unreset:
         yield _said(unreset, "never reset, which is metadata: readers reset to v_reset")
     late = [n for n, m in neurons.items() if m.reset.delayed]

@@ -58,9 +58,13 @@ def describe(path: str | Path) -> dict[str, Any]:
         "kind": "NIR graph", "nodes": {name: type(node).__name__ for name, node in graph.nodes.items()},
         "edges": len(graph.edges), "parameters": sum(map(_held, graph.nodes.values())),
         "input_shape": _plain(graph.input_type), "output_shape": _plain(graph.output_type),
-        "metadata": {k: v.item() if isinstance(v, np.generic) else v for k, v in about.items() if not isinstance(v, (dict, np.ndarray))},
+        "metadata": {k: v.item() if isinstance(v, np.generic) else v for k, v in about.items() if _is_plain(v)},
         "bytes": where.stat().st_size,
     }  # fmt: skip
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (str, int, float, np.generic))
 
 
 def _held(node: Any) -> int:

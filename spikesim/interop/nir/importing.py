@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -48,7 +49,9 @@ def from_nir(
     delay gets one step, behind its neuron. Raises GraphError, ParameterError in one line.
     """
     if reset is not None and reset not in ("value", *RESETS):
-        raise ParameterError(must("from_nir.reset", f"one of value, {', '.join(RESETS)}", reset, nearest(reset, RESETS)))
+        raise ParameterError(
+            must("from_nir.reset", f"one of value, {', '.join(RESETS)}", reset, nearest(reset, RESETS))
+        )
     loss = loss_of(integration)
     nodes, edges, (start, end) = _flattened(graph)
     about = graph.metadata if isinstance(graph.metadata, dict) else {}
@@ -89,7 +92,9 @@ def _flattened(graph: Any, prefix: str = "", depth: int = 0) -> tuple[dict[str, 
             if point not in ports:
                 raise GraphError(must("from_nir.edges", "between its nodes", f"{point!r}", nearest(point, ports)))
         edges.append(Edge(ports[source][1], ports[target][0]))
-    found = [[f"{prefix}{n}" for n, m in graph.nodes.items() if type(m).__name__ == kind] for kind in ("Input", "Output")]
+    found = [
+        [f"{prefix}{n}" for n, m in graph.nodes.items() if type(m).__name__ == kind] for kind in ("Input", "Output")
+    ]
     for kind, names in zip(("Input", "Output"), found):
         if len(names) != 1:
             got = f"{len(names)} in {prefix or 'the graph'}"
@@ -109,7 +114,9 @@ def _time(nodes: Mapping[str, Any], about: Mapping[str, Any], dt: float | str | 
         kind = type(node).__name__
         if kind in _TIMED or (kind in ("I", "IF") and (np.asarray(node.r) != 1).any()):
             rule = "given, in seconds per step, as NIR states none"
-            raise ParameterError(must("from_nir.dt", rule, f"None, and {name} ({kind}) asks for it", 'like dt="0.1 ms"'))
+            raise ParameterError(
+                must("from_nir.dt", rule, f"None, and {name} ({kind}) asks for it", 'like dt="0.1 ms"')
+            )
     return None, 1.0
 
 
@@ -131,7 +138,9 @@ def _steps(name: str, node: Any, dt: float) -> np.ndarray:
     whole = np.rint(steps)
     if not steps.size or (whole < 0).any() or (np.abs(steps - whole) > 1e-3).any():
         got = f"{steps.min() if steps.size else 0:g} to {steps.max() if steps.size else 0:g} steps"
-        raise ParameterError(must(f"from_nir.{name}.delay", f"whole steps of dt = {dt:g} s", got, "choose a dt that divides it"))
+        raise ParameterError(
+            must(f"from_nir.{name}.delay", f"whole steps of dt = {dt:g} s", got, "choose a dt that divides it")
+        )
     return whole.astype(np.int64)
 
 
@@ -178,7 +187,7 @@ def _modules(name: str, node: Any, shape: Shape, reading: Reading) -> Parts:
         return _apart(name, node, shape, reading.dt)
     if kind in _STATEFUL:
         own = tuple(int(n) for n in node.input_type["input"])
-        if np.broadcast_shapes(own, shape) != shape if len(own) <= len(shape) else True:
+        if len(own) > len(shape) or any(n not in (1, wanted) for n, wanted in zip(own[::-1], shape[::-1])):
             raise GraphError(must(f"from_nir.{name}", f"of the shape {shape} that it is fed", own))
     again = None if reading.reset else restored(name, node, shape, reading.dt)
     if again is not None:
@@ -200,7 +209,9 @@ def _apart(name: str, node: Any, shape: Shape, dt: float) -> Parts:
         raise GraphError(must(f"from_nir.{name}.delay", rule, f"{steps.shape} for {shape}"))
     each = np.arange(shape[0])
     ones = np.ones(shape[0], np.float32)
-    return [("", SparseLinear.from_edges(each, each, ones, inputs=shape[0], outputs=shape[0], delay=steps - steps.min()))]
+    return [
+        ("", SparseLinear.from_edges(each, each, ones, inputs=shape[0], outputs=shape[0], delay=steps - steps.min()))
+    ]
 
 
 def _network(
@@ -213,7 +224,7 @@ def _network(
     first = {n: names[row[0][0]] for n, row in made.items()}
     last = {start: INPUT, **{n: names[row[-1][0]] for n, row in made.items()}}
     nodes = {names[name]: module for row in made.values() for name, module in row}
-    ours = [Edge(names[a], names[b]) for row in made.values() for (a, _), (b, _) in zip(row, row[1:])]
+    ours = [Edge(names[a], names[b]) for row in made.values() for (a, _), (b, _) in pairwise(row)]
     ours += [Edge(last[e.source], first[e.target], e.delay) for e in edges if e.target != end]
     ends = [e for e in edges if e.target == end]
     if len(ends) == 1 and not ends[0].delay and ends[0].source != start:

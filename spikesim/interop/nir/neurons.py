@@ -80,7 +80,13 @@ def leaky_out(module: LeakyNeuron, shape: tuple[int, ...], dt: float) -> Any:
     value = module.reset.value if isinstance(module.reset, ToValue) else 0.0
     common = {"v_threshold": level, "v_reset": full(value, shape)}
     synaptic, loss = isinstance(module, CuBaLIF), 1 - leak
-    if not synaptic and isinstance(module.reset, NoReset) and not leak.any() and not offset.any() and (drive == 1).all():
+    if (
+        not synaptic
+        and isinstance(module.reset, NoReset)
+        and not leak.any()
+        and not offset.any()
+        and (drive == 1).all()
+    ):
         return nir.Threshold(threshold=level)
     if not loss.any() and not synaptic:
         if offset.any():
@@ -92,7 +98,9 @@ def leaky_out(module: LeakyNeuron, shape: tuple[int, ...], dt: float) -> Any:
     if not synaptic:
         return nir.LIF(tau=full(dt / loss, shape), **common)
     faded, weight = _synapse(module, shape)
-    return nir.CubaLIF(tau_mem=full(dt / loss, shape), tau_syn=full(dt / faded, shape), w_in=full(weight, shape), **common)
+    return nir.CubaLIF(
+        tau_mem=full(dt / loss, shape), tau_syn=full(dt / faded, shape), w_in=full(weight, shape), **common
+    )
 
 
 def _synapse(module: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
