@@ -101,7 +101,7 @@ def _run(network: ss.Network, given: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 RESETS = ("value", "subtract", "sinabs")
-STEPS = (10, 32, 100, 300)
+STEPS = (10, 32, 100)
 
 
 def recordings(folder: Path, steps: tuple[int, ...] = STEPS, limit: int | None = None) -> Iterator[dict[str, Any]]:
