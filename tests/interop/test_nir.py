@@ -309,6 +309,9 @@ def test_metadata_count_only_while_the_node_is_as_it_was_written() -> None:
     assert float(again.node("0").threshold) == pytest.approx(1.0) and isinstance(
         again.node("0").reset, ss.BySubtraction
     )
+    late = quietly(ss.Network.chain(ss.LIF.snntorch(0.8, 0.5), input_shape=(6,), dt=DT))
+    late.nodes["0"].r = late.nodes["0"].r * 2  # type: ignore[attr-defined]
+    assert from_nir(late).node("0").reset == ss.BySubtraction(delayed=True)
     halved = from_nir(quietly(network), dt=DT / 2).node("0")
     assert float(halved.leak) == pytest.approx(0.9)
     asked = from_nir(quietly(network), reset="value")
@@ -446,7 +449,7 @@ def test_flipped_bytes_never_end_in_anything_but_a_refusal_or_a_network(tmp_path
     path = write(ss.Network.chain(*nodes, input_shape=(2, 6, 6), dt=DT), tmp_path / "net.nir")
     whole, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
-    for _ in range(150):
+    for _ in range(60):
         data = bytearray(whole)
         for at in rng.integers(0, len(data), 12):
             data[at] = rng.integers(256)
@@ -456,7 +459,7 @@ def test_flipped_bytes_never_end_in_anything_but_a_refusal_or_a_network(tmp_path
         except SpikesimError as error:
             assert "\n" not in str(error)
             refused += 1
-    assert refused > 5
+    assert refused > 2
 
 
 def trace(folder: Path, name: str) -> np.ndarray:

@@ -46,10 +46,13 @@ def exponential(dt: float, tau: np.ndarray) -> np.ndarray:
     return -np.expm1(-dt / tau)
 
 
-LOSSES: dict[str, Callable[[float, np.ndarray], np.ndarray]] = {"euler": euler, "exponential": exponential}
+Loss = Callable[[float, np.ndarray], np.ndarray]
+"""(dt, tau) -> what is lost in one step."""
+
+LOSSES: dict[str, Loss] = {"euler": euler, "exponential": exponential}
 
 
-def loss_of(integration: str) -> Callable[[float, np.ndarray], np.ndarray]:
+def loss_of(integration: str) -> Loss:
     """The way from a time constant to a step, by name."""
     if integration not in LOSSES:
         rule = f"one of {', '.join(LOSSES)}"

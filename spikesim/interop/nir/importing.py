@@ -13,13 +13,13 @@ import numpy as np
 from torch import nn
 
 from ...core.params import number
-from ...errors import GraphError, ParameterError, must, nearest
+from ...errors import GraphError, ParameterError, SpikesimError, must, nearest
 from ...graph import INPUT, Edge
 from ...layers import SparseLinear
 from ...network import Conversion, Network
 from ...readout import Readout, Sum, readout_of
 from ...units import quantity
-from .base import KINDS, loss_of
+from .base import KINDS, Loss, loss_of
 from .blocks import restored
 from .layers import IN, Parts, Shape, shape_after
 from .neurons import RESETS, Reading, neuron_in
@@ -53,6 +53,16 @@ def from_nir(
             must("from_nir.reset", f"one of value, {', '.join(RESETS)}", reset, nearest(reset, RESETS))
         )
     loss = loss_of(integration)
+    try:
+        return _read(graph, dt, loss, reset)
+    except SpikesimError:
+        raise
+    except (ValueError, TypeError, AttributeError, IndexError, KeyError, RuntimeError, OverflowError) as error:
+        got = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise GraphError(must("from_nir.graph", "of sound nodes and metadata", got)) from None
+
+
+def _read(graph: Any, dt: float | str | None, loss: Loss, reset: str | None) -> Network:
     nodes, edges, (start, end) = _flattened(graph)
     about = graph.metadata if isinstance(graph.metadata, dict) else {}
     seconds, step = _time(nodes, about, dt)
@@ -189,7 +199,7 @@ def _modules(name: str, node: Any, shape: Shape, reading: Reading) -> Parts:
         own = tuple(int(n) for n in node.input_type["input"])
         if len(own) > len(shape) or any(n not in (1, wanted) for n, wanted in zip(own[::-1], shape[::-1])):
             raise GraphError(must(f"from_nir.{name}", f"of the shape {shape} that it is fed", own))
-    again = None if reading.reset else restored(name, node, shape, reading.dt)
+    again = None if reading.reset and kind in _STATEFUL else restored(name, node, shape, reading.dt)
     if again is not None:
         return [("", again)]
     return neuron_in(name, node, shape, reading) if kind in _STATEFUL else IN[kind](name, node, shape)

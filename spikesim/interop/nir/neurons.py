@@ -21,9 +21,9 @@ from ...layers import Scale, Shift
 from ...neurons import IF, LIF, BySubtraction, CuBaLIF, Integrator, NoReset, Reset, ToValue
 from ...neurons import _general as g
 from ...neurons._leaky import LeakyNeuron
-from .base import Unsaid, compact, euler, full, package
+from .base import Loss, Unsaid, compact, euler, full, package
 
-RESETS: dict[str, Callable[[], Reset]] = {"subtract": BySubtraction, "none": NoReset}
+RESETS: dict[str, Callable[[bool], Reset]] = {"subtract": BySubtraction, "none": lambda late: NoReset()}
 """Metadata `reset` -> ours; "value" is the format's own, to v_reset."""
 
 
@@ -128,7 +128,7 @@ class Reading(NamedTuple):
     """How a graph is read: seconds per step, the way from time constants to steps, and the reset asked for."""
 
     dt: float
-    loss: Callable[[float, np.ndarray], np.ndarray]
+    loss: Loss
     reset: str | None
 
 
@@ -195,15 +195,16 @@ def _or_one(value: Tensor) -> Tensor | float:
 def _reset(name: str, node: Any, asked: str | None) -> Reset:
     """The reset asked for, else that of the metadata, else to v_reset."""
     word = asked or str(node.metadata.get("reset", "value"))
+    late = asked is None and bool(node.metadata.get("reset_delay", False))
     if word in RESETS:
-        return RESETS[word]()
+        return RESETS[word](late)
     if word != "value":
         raise ParameterError(must(f"from_nir.{name}.reset", f"one of value, {', '.join(RESETS)}", word))
     values = np.unique(np.asarray(node.v_reset, np.float64))
     if values.size != 1:
         got = f"{values.size} values from {values[0]:g} to {values[-1]:g}"
         raise GraphError(must(f"from_nir.{name}.v_reset", "the same for all neurons of a node", got, "split the node"))
-    return ToValue(float(values[0]))
+    return ToValue(float(values[0]), late)
 
 
 def _leaking(
