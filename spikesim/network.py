@@ -264,18 +264,18 @@ class Network(nn.Module):
                 parts.append(delayed[edge][: x.shape[0]])
         if not parts:  # the first steps of a loop: nothing has come round yet
             source = self._plan.sources[name][0].source
-            return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
+            return x.new_zeros((*x.shape[:2], *self.shapes(x)[source]))
         if joins(self.node(name)):
             return tuple(parts)
         return sum(parts[1:], parts[0])
 
     def synapses(self, x: Tensor) -> dict[str, int]:
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""
-        self._shapes(x[None])
+        self.shapes(x[None])
         operators = {name: operator for (name, _), operator in self._operators.items() if operator is not None}
         return {name: int(operator.row_fanout().sum()) for name, operator in operators.items()}
 
-    def _shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
+    def shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
         shapes, waiting = {INPUT: tuple(x.shape[2:])}, list(self._plan.order)
         silent = Job(choose(x, ()), Context("", 0, np.full(1, -1)), {})

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..network import Network
 
-MODEL_HELP = "Folder written by `convert` or ss.save, or package.module:function."
+MODEL_HELP = "Folder written by `convert` or ss.save, a .nir file, or package.module:function."
 ANN_HELP = "An .onnx file, or package.module:function that returns the ANN (your own code is run)."
 
 
@@ -89,11 +89,17 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise ArtefactError(must("--weights", "safetensors or a state dict of tensors", f"{path} ({reason})")) from None
 
 
-def read_network(name: str) -> Network:
-    """A spiking network from a folder, or from `package.module:function`."""
+def read_network(name: str, dt: str | None = None) -> Network:
+    """A spiking network from a folder, a .nir file (with `dt`, where it states none), or `package.module:function`."""
     from ..checkpoint import load
     from ..network import Network
 
+    if name.endswith(".nir"):
+        from ..interop.nir import read
+
+        return read(name, dt=dt)
+    if dt is not None:
+        raise ParameterError(must("--dt", "absent for anything but a .nir file", dt))
     network = built(name) if ":" in name and not Path(name).exists() else load(name)
     if not isinstance(network, Network):
         raise ParameterError(must("MODEL", "a spiking network", type(network).__name__, "convert it first"))
