@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ LIMIT = 2**32
 
 RATIO = 1100
 """Bytes in memory for one in the file: more than gzip can do."""
+
+HEAP = b"GCOL\1\0\0\0"
+"""What a heap of text begins with."""
 
 FILTERS = frozenset((1, 2, 3, 4, 5, 6, 32000))
 """HDF5 filters that come with h5py (gzip, shuffle, checksum, szip, bits, offset, lzf); others would load a plugin."""
@@ -86,6 +91,7 @@ def graph_in(path: str | Path) -> Any:
     nir, where = package(), Path(path)
     if not where.is_file():
         raise ArtefactError(must("nir file", "there", str(path), "check the path"))
+    _must_have_sound_text(where)
     try:
         with h5py.File(where, "r") as file:
             _must_be_sound(where, file)
@@ -95,6 +101,23 @@ def graph_in(path: str | Path) -> Any:
             raise
         raise ArtefactError(must(str(where), "a NIR graph in HDF5", " ".join(str(error).split())[:80])) from None
     return graph
+
+
+def _must_have_sound_text(path: Path) -> None:
+    """Raise ArtefactError where a heap of text does not add up: the HDF5 library can read such a one for ever."""
+    if not path.stat().st_size:
+        return
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(HEAP)
+        while at >= 0:
+            end = at + (struct.unpack_from("<Q", data, at + 8)[0] if at + 16 <= len(data) else 0)
+            k = at + 16
+            while k + 16 <= end <= len(data):
+                index, _, _, size = struct.unpack_from("<HHIQ", data, k)
+                k += 16 + -(-size // 8) * 8 if index else (size if size >= 16 else end + 1)
+            if not k <= end <= len(data) or end - k >= 16:
+                raise ArtefactError(must(f"{path}", "a NIR graph in HDF5", f"a broken heap at byte {at}"))
+            at = data.find(HEAP, at + 8)
 
 
 def _must_be_sound(path: Path, file: Any) -> None:

@@ -265,7 +265,8 @@ def _conversion(about: Mapping[str, Any], nodes: Mapping[str, nn.Module]) -> Con
     if options is None:
         return None
     try:
-        found = Conversion(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+        found = Conversion(**settings)
     except (TypeError, AttributeError) as error:
         raise GraphError(must("from_nir.metadata.conversion", "a conversion of ours", str(error))) from None
     lost = {*found.entry_linear, *found.entry_neurons, *found.entry_scales} - set(nodes)

@@ -174,9 +174,9 @@ def _lif(node: Any, shape: tuple[int, ...], reading: Reading) -> LeakyNeuron:
 def _cuba(node: Any, shape: tuple[int, ...], reading: Reading) -> LeakyNeuron:
     rest, level, weight = (compact(n, shape) for n in (node.v_leak, node.v_threshold, node.w_in))
     if reading.loss is euler:
-        taus = [compact(n, shape) for n in (node.tau_syn, node.tau_mem)]
-        dt = min(reading.dt, *(float(tau.min()) for tau in taus))
-        return CuBaLIF.nir(*taus, _or_one(compact(node.r, shape)), rest, level, w_in=_or_one(weight), dt=dt)
+        syn, mem = compact(node.tau_syn, shape), compact(node.tau_mem, shape)
+        dt = min(reading.dt, float(syn.min()), float(mem.min()))
+        return CuBaLIF.nir(syn, mem, _or_one(compact(node.r, shape)), rest, level, w_in=_or_one(weight), dt=dt)
     faded, loss = (
         reading.loss(reading.dt, np.broadcast_to(np.asarray(tau, np.float64), shape))
         for tau in (node.tau_syn, node.tau_mem)

@@ -46,19 +46,19 @@ def _cycle(edges: list[Edge], start: str) -> list[Edge]:
         stack, on_path = [(root, iter(out[root]))], {root}
         while stack:
             name, rest = stack[-1]
-            edge = next((e for e in rest if e.target not in done), None)
-            if edge is None:
+            onward = next((e for e in rest if e.target not in done), None)
+            if onward is None:
                 done.add(name)
                 on_path.discard(name)
                 stack.pop()
                 path = path[:-1]
-            elif edge.target in on_path:
-                at = next((i for i, e in enumerate(path) if e.source == edge.target), len(path))
-                return [*path[at:], edge]
+            elif onward.target in on_path:
+                at = next((i for i, e in enumerate(path) if e.source == onward.target), len(path))
+                return [*path[at:], onward]
             else:
-                path.append(edge)
-                on_path.add(edge.target)
-                stack.append((edge.target, iter(out.get(edge.target, ()))))
+                path.append(onward)
+                on_path.add(onward.target)
+                stack.append((onward.target, iter(out.get(onward.target, ()))))
     return []
 
 
