@@ -30,8 +30,9 @@ MEASURED_ON, FEWEST = 128, 16
 BUDGET = 2**13
 """Inputs times steps of one try, where that leaves `FEWEST` inputs or more."""
 
-LONG = 64
-"""Largest T that calibrations at T are tried for: beyond, thresholds decide and every step costs."""
+SHORT, LONG = 16, 64
+"""Largest T for which thresholds are chosen layer by layer, and for which biases are calibrated at T: beyond, they matter
+less and less, and every step costs."""
 
 
 def candidates(steps: int) -> dict[str, Recipe]:
@@ -43,6 +44,7 @@ def candidates(steps: int) -> dict[str, Recipe]:
     }
     if steps <= LONG:
         tried["thresholds for T, biases calibrated"] = (*best.steps, LightCalibration(steps))
+    if steps <= SHORT:
         tried["thresholds and biases layer by layer"] = (*best.steps, SequentialThreshold(steps))
     return {name: Recipe(f"signed, {name}", found) for name, found in tried.items()}
 

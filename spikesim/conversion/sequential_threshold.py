@@ -12,7 +12,7 @@ from ..core.params import check
 from .calibrate import SAMPLES, channel_mean, walked, with_currents
 from .draft import Draft
 
-FACTORS = (1.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5)
+FACTORS = (1.0, 0.6, 0.8, 1.25)
 """Multiples of the threshold that are tried per channel."""
 
 
@@ -20,8 +20,8 @@ FACTORS = (1.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5)
 class SequentialThreshold:
     """theta <- f theta and current += m per channel, for the f of least error at T = `steps`, layer after layer:
 
-        f = argmin over samples and pixels of the variance of e_f,    e_f = a - f unit sum_t s_t / T
-        m = mean of e_f
+        m_f = mean over samples and pixels of (a - f unit sum_t s_t / T)
+        f   = argmin of the mean square of a - f unit sum_t s_t / T, the current m_f added
 
     a is the ANN's activation; the spikes s are those that the neuron of threshold f theta sends when the layers before,
     already changed, drive it. `MseThreshold` knows the ANN's activations alone: neither how coarse nor how uneven the
@@ -41,20 +41,20 @@ class SequentialThreshold:
         kinds = {node.name: node.neuron for node in draft.neurons()}
 
         def adjusted(name: str, neuron: Any, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
-            def missing(factor: Tensor | float) -> tuple[Tensor, Any]:
+            def said(factor: Tensor | float, current: Tensor | float) -> Tensor:
                 made = kinds[name].made(neuron.threshold * factor, neuron.initial * factor)
-                return wanted - factor * unit * made(drive)[0].mean(0), made
+                return factor * made(drive + current * (neuron.threshold / unit))[0]  # type: ignore[no-any-return]
 
-            least, best = None, torch.ones_like(channel_mean(wanted))
+            least = torch.full_like(channel_mean(wanted), torch.inf)
+            best, current = torch.ones_like(least), torch.zeros_like(least)
             for factor in FACTORS:
-                off, _ = missing(factor)
-                error = channel_mean((off - channel_mean(off)) ** 2)
-                better = torch.zeros_like(error, dtype=torch.bool) if least is None else error < least
-                least = error if least is None else torch.where(better, error, least)
+                mean = channel_mean(wanted - unit * said(factor, 0.0).mean(0))
+                error = channel_mean((wanted - unit * said(factor, mean).mean(0)) ** 2)
+                better = error < least
+                least, current = torch.where(better, error, least), torch.where(better, mean, current)
                 best = torch.where(better, torch.full_like(best, factor), best)
-            off, made = missing(best)
-            factors[name], currents[name] = best, channel_mean(off)
-            return best * made(drive + currents[name] * (neuron.threshold / unit))[0]  # type: ignore[no-any-return]
+            factors[name], currents[name] = best, current
+            return said(best, current)
 
         walked(draft, self.steps, self.samples, adjusted)
         nodes = [n for n in draft.neurons() if n.name in factors and n.threshold is not None]
