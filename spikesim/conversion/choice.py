@@ -15,7 +15,6 @@ from .draft import Draft
 from .headroom import Headroom
 from .measure import relative
 from .recipe import GRAPH, Recipe, Step, recipe_of
-from .sequential_threshold import SequentialThreshold
 from .threshold_balance import observed
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -30,9 +29,8 @@ MEASURED_ON, FEWEST = 128, 16
 BUDGET = 2**13
 """Inputs times steps of one try, where that leaves `FEWEST` inputs or more."""
 
-SHORT, LONG = 16, 64
-"""Largest T for which thresholds are chosen layer by layer, and for which biases are calibrated at T: beyond, they matter
-less and less, and every step costs."""
+LONG = 64
+"""Largest T that biases are calibrated at T for: beyond, it matters less and less, and every step costs."""
 
 
 def candidates(steps: int) -> dict[str, Recipe]:
@@ -44,8 +42,6 @@ def candidates(steps: int) -> dict[str, Recipe]:
     }
     if steps <= LONG:
         tried["thresholds for T, biases calibrated"] = (*best.steps, LightCalibration(steps))
-    if steps <= SHORT:
-        tried["thresholds and biases layer by layer"] = (*best.steps, SequentialThreshold(steps))
     return {name: Recipe(f"signed, {name}", found) for name, found in tried.items()}
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conversion.strangers import Residual, Vgg, seeded
+from conversion.strangers import Residual, seeded
 from torch import Tensor, nn
 from torch.nn import functional
 
-import spikesim as ss
-from spikesim.conversion import FoldPadding, LightCalibration, Recipe, SequentialThreshold, recipe_of
+from spikesim.conversion import FoldPadding, LightCalibration, Recipe, recipe_of
 from spikesim.conversion.calibration import Calibration
 from spikesim.conversion.capture import capture
 from spikesim.conversion.choice import best_recipe
@@ -55,21 +54,6 @@ def test_a_sample_of_the_calibration_data_does_not_depend_on_their_order() -> No
     rows = {tuple(row.flatten().tolist()) for row in wanted}
     assert len(rows) == 40 and rows <= {tuple(row.flatten().tolist()) for row in x}
     assert len(Calibration(x).sample(1000)) == 150
-
-
-def output_error(kind: type[nn.Module], recipe: Recipe | str, steps: int) -> float:
-    ann, learn, test = seeded(kind).eval(), images(), images(64, seed=5)
-    snn, _ = ss.convert(ann, calibration=learn, steps=steps, recipe=recipe)
-    with torch.no_grad():
-        wanted = ann(test)
-    return float((ss.run(snn, test, steps=steps).readout - wanted).norm() / wanted.norm())
-
-
-@pytest.mark.parametrize("kind", [Vgg, Residual])
-def test_thresholds_chosen_layer_by_layer_err_less_than_those_of_the_anns_activations(kind: type[nn.Module]) -> None:
-    plain = recipe_of("signed", 4)
-    walked = Recipe("walked", (*plain.steps, SequentialThreshold(4)))
-    assert output_error(kind, walked, 4) < 0.9 * output_error(kind, plain, 4)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8])
