@@ -10,7 +10,7 @@ from torch import nn
 import spikesim as ss
 from spikesim.datasets import load
 from spikesim.datasets.base import ArrayDataset
-from spikesim.early_exit import Confidence, chosen_confidence, evaluate_early, run_until
+from spikesim.early_exit import Confidence, chosen_confidence, evaluate_early, exits, run_until, running_readouts
 from spikesim.errors import ParameterError
 from spikesim.evaluation import evaluate
 
@@ -69,6 +69,16 @@ def test_the_chosen_threshold_saves_steps_and_keeps_the_answers(trained: tuple) 
     assert abs(found.accuracy - full.accuracy) <= 0.01
     strict = chosen_confidence(snn, learn.subset(range(600)), steps=32, tolerance=0.0)
     assert strict.threshold >= confidence.threshold
+
+
+def test_exits_of_a_whole_run_are_those_of_a_run_that_stops(trained: tuple) -> None:  # type: ignore[type-arg]
+    ann, learn, test = trained
+    snn, _ = ss.convert(ann, calibration=learn.x)
+    some = test.subset(range(50))
+    late = exits(running_readouts(snn, some, steps=12), Confidence(0.7, least=2))
+    early = run_until(snn, some.x, Confidence(0.7, least=2), steps=12)
+    assert torch.equal(late.steps, early.steps) and len(set(early.steps.tolist())) > 3 and int(early.steps.min()) == 2
+    assert torch.allclose(late.readout, early.readout, atol=1e-5)
 
 
 def test_recordings_end_early_too() -> None:

@@ -23,7 +23,6 @@ _HOMES = {
     "onnx_file": ("OnnxModel",),
     "oracle": ("layer_synchronous",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
-    "sequential_threshold": ("SequentialThreshold",),
     "signed_spikes": ("SignedSpikes",),
     "threshold_balance": ("ThresholdBalance",),
 }

@@ -15,7 +15,6 @@ from .draft import Draft
 from .headroom import Headroom
 from .measure import relative
 from .recipe import GRAPH, Recipe, Step, recipe_of
-from .sequential_threshold import SequentialThreshold
 from .threshold_balance import observed
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -31,7 +30,7 @@ BUDGET = 2**13
 """Inputs times steps of one try, where that leaves `FEWEST` inputs or more."""
 
 LONG = 64
-"""Largest T that calibrations at T are tried for: beyond, thresholds decide and every step costs."""
+"""Largest T that biases are calibrated at T for: beyond, it matters less and less, and every step costs."""
 
 
 def candidates(steps: int) -> dict[str, Recipe]:
@@ -43,7 +42,6 @@ def candidates(steps: int) -> dict[str, Recipe]:
     }
     if steps <= LONG:
         tried["thresholds for T, biases calibrated"] = (*best.steps, LightCalibration(steps))
-        tried["thresholds and biases layer by layer"] = (*best.steps, SequentialThreshold(steps))
     return {name: Recipe(f"signed, {name}", found) for name, found in tried.items()}
 
 

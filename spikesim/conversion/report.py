@@ -80,7 +80,8 @@ class ConversionReport:
         spent = f"{self.spikes:,.0f} spikes and {self.operations:,.0f} synaptic operations per inference"
         floats = [f"float operators, not spikes: {', '.join(self.float_operators)}"] if self.float_operators else []
         chosen = wrap(f"chosen by {self.reason}", 100, subsequent_indent="  ") if self.reason else []
-        return "\n".join([head, *rows, last, spent, *floats, *chosen, *(f"warning: {line}" for line in self.warnings)])
+        used = wrap(last, 100, subsequent_indent="  ")
+        return "\n".join([head, *rows, *used, spent, *floats, *chosen, *(f"warning: {line}" for line in self.warnings)])
 
 
 def _row(layer: LayerReport, width: int) -> str:

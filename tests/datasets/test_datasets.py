@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 from pathlib import Path
 
@@ -195,3 +196,25 @@ def test_public_names_resolve() -> None:
     assert all(getattr(datasets, name) is not None for name in datasets.__all__)
     with pytest.raises(AttributeError, match="no attribute"):
         datasets.nothing  # noqa: B018
+
+
+def test_neighbouring_arrays_share_memory_and_others_are_copied() -> None:
+    data = ArrayDataset(torch.arange(24.0).reshape(6, 4), np.arange(6))
+    assert data.subset([2, 3, 4]).x.data_ptr() == data.x[2:].data_ptr()
+    picked = data.subset([4, 2])
+    assert torch.equal(picked.x, data.x[[4, 2]]) and picked.x.data_ptr() != data.x[2:].data_ptr()
+
+
+def test_pictures_of_several_sizes_are_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    pieces = []
+    for size in ((4, 4), (4, 5)):
+        buffer = io.BytesIO()
+        Image.new("RGB", size).save(buffer, "JPEG")
+        pieces.append(np.frombuffer(buffer.getvalue(), np.uint8))
+    offsets = np.cumsum([0, *map(len, pieces)])
+    parts = {"train_jpeg": np.concatenate(pieces), "train_offsets": offsets, "train_y": np.zeros(2, np.int64)}
+    np.savez(tmp_path / "two.npz", **parts, test_jpeg=pieces[0], test_offsets=offsets[:2], test_y=np.zeros(1, np.int64))
+    with pytest.raises(DatasetError, match=r"pictures of one size, \(3, 4, 4\)"):
+        datasets.load(tmp_path / "two.npz")

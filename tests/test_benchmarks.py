@@ -1,0 +1,65 @@
+"""The code path of benchmarks/strangers.py and of its tables, on a small network and few images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conversion.strangers import Vgg, seeded
+
+from benchmarks import harness
+from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
+from benchmarks.table_strangers import few_steps, losses, oracles
+from spikesim.datasets.base import ArrayDataset
+from spikesim.evaluation import evaluate_ann
+
+
+def test_every_case_gives_a_row_and_rows_make_the_tables() -> None:
+    x = torch.rand(160, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    ann = seeded(Vgg).eval()
+    with torch.no_grad():
+        data = ArrayDataset(x, ann(x).argmax(1).numpy())
+    learn, held_out = data.subset(range(96)), data.subset(range(96, 160))
+    reference = evaluate_ann(ann, held_out)
+    rows = [
+        {**case, **measured(case, ann, learn, held_out.subset(range(40 if case["most"] else 64)), reference)}
+        for case in cases(["small"])
+        if case["steps"] in (1, 4, 16, 32)
+    ]
+    assert {row["samples"] for row in rows} == {40, 64} and all(row["ann_accuracy"] == 1.0 for row in rows)
+    assert "| small | 64 | 100.00 % |" in losses(rows) and "signed 32 (≤ 0.3)" in losses(rows)
+    assert oracles(rows).count("%") == 4 and few_steps(rows).count("±") == 6
+
+
+def test_an_interrupted_measurement_goes_on_and_a_finished_one_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    asked: list[int] = []
+
+    def measure(case: dict[str, int]) -> dict[str, int]:
+        if case["n"] == 2 and len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(case["n"])
+        return {"square": case["n"] ** 2}
+
+    with pytest.raises(KeyboardInterrupt):
+        harness.resumed("claim", [{"n": n} for n in range(4)], measure)
+    asked.append(-1)
+    rows = harness.resumed("claim", [{"n": n} for n in range(4)], measure)
+    assert rows == [{"n": n, "square": n * n} for n in range(4)] and asked == [0, 1, -1, 2, 3]
+    harness.record("claim", rows)
+    harness.resumed("claim", [{"n": 0}], measure)
+    assert asked[-1] == 0
+
+
+def test_builders_take_the_shapes_that_the_checkpoints_have() -> None:
+    for name, (_, _, builder) in FILES.items():
+        if builder is not None:
+            module, transform = builder()
+            assert callable(transform) and sum(p.numel() for p in module.parameters()) > 10_000, name
+    for network in (Lenet(), ResNet14()):
+        with torch.no_grad():
+            assert np.isfinite(network.eval()(torch.zeros(1, 3, 32, 32)).numpy()).all()
