@@ -39,8 +39,8 @@ def dense_reference(
         b, t = divmod(r, steps)
         fired = np.zeros(words * 64, np.uint8)
         for k in range(blocks):
-            here, x = slice(k * lanes, (k + 1) * lanes), bias[k * lanes : (k + 1) * lanes].copy()
-            simd.rows_summed_reference(x, weight[k], idx, val, ptr[r], ptr[r + 1])
+            here, x = slice(k * lanes, (k + 1) * lanes), np.empty(lanes, np.float32)
+            simd.rows_summed_reference(x, bias[here], weight[k], idx, val, ptr[r], ptr[r + 1])
             s, v[b, here], _ = rule(v[b, here], x, plain(rows_of)(c, k * lanes, (k + 1) * lanes), _fired, passed)
             fired[here] = s
         bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
@@ -69,13 +69,11 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):
         for b in range(batch * group // groups, batch * (group + 1) // groups):
             membrane = v[b, lo:hi]
             for t in range(steps):
-                for j in range(lanes):
-                    x[j] = start[j]
                 first, last = ptr[b * steps + t], ptr[b * steps + t + 1]
                 if lanes == FEW:
-                    _rows_16(x, w, idx, val, first, last)
+                    _rows_16(x, start, w, idx, val, first, last)
                 else:
-                    _rows_64(x, w, idx, val, first, last)
+                    _rows_64(x, start, w, idx, val, first, last)
                 updated_row(x, membrane, row, gated, fired[:lanes])
                 bits[b, t, k] = _word(fired, 0) & valid[k]
 
