@@ -81,7 +81,7 @@ AHEAD = 12
 """Events whose rows are asked for before they are read: a row from the L2 or L3 cache takes that long."""
 
 
-def _fetched(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int) -> None:
+def _fetched(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int = 4) -> None:
     """Ask for the cache lines of the row of an event AHEAD of event e, of this step or the next; idx has `size` events."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
@@ -90,16 +90,36 @@ def _fetched(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int) -
     event = builder.select(builder.icmp_signed("<", ahead, size), ahead, e)
     at = builder.zext(builder.load(builder.gep(idx, [event])), _INT64)
     row = builder.gep(rows, [builder.mul(at, ir.Constant(_INT64, lanes))])
-    for line in range(0, lanes, FEW):
+    for line in range(0, lanes, LINE // bytes_each):
         place = builder.bitcast(builder.gep(row, [ir.Constant(_INT64, line)]), byte)
         builder.call(prefetch, [place, number(0), number(3), number(1)])
 
 
+def widened(row: Any) -> Any:
+    """Weights as float32: float32, int8, or float16 kept as the uint16 of its bits."""
+    return (row.view(np.float16) if row.dtype == np.uint16 else row).astype(np.float32, copy=False)
+
+
+def _row(builder: Any, pointer: Any, lanes: int, kind: Any) -> Any:
+    """What `widened` says: a row of `kind` at the pointer as lanes of float32."""
+    vec = ir.VectorType(_FLOAT, lanes)
+    if kind == types.float32:
+        return _load(builder, builder.bitcast(pointer, vec.as_pointer()))
+    stored = ir.VectorType(ir.IntType(8) if kind == types.int8 else ir.HalfType(), lanes)
+    value = builder.load(builder.bitcast(pointer, stored.as_pointer()))
+    value.align = kind.bitwidth // 8
+    return builder.sitofp(value, vec) if kind == types.int8 else builder.fpext(value, vec)
+
+
 def rows_summed_reference(acc: Any, first: Any, weight: Any, idx: Any, val: Any, start: int, stop: int) -> None:
-    """acc (lanes,) = first + sum over e in start:stop of val[e] weight[idx[e]], in that order; an empty val means ones."""
+    """acc (lanes,) = first + sum over e in start:stop of val[e] weight[idx[e]], in that order; an empty val means ones.
+
+    weight (n, lanes) float32, or of fewer bits: see `widened`.
+    """
     acc[:] = first
     for e in range(start, stop):
-        acc += val[e] * weight[idx[e]] if val.size else weight[idx[e]]
+        row = widened(weight[idx[e]])
+        acc += val[e] * row if val.size else row
 
 
 def _rows_summed(lanes: int) -> Any:
@@ -114,8 +134,8 @@ def _rows_summed(lanes: int) -> Any:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                     start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
-                    _fetched(builder, w, i, e, events, lanes)
-                    row = _load(builder, _vector(builder, start_of_row, lanes))
+                    _fetched(builder, w, i, e, events, lanes, weight.dtype.bitwidth // 8)
+                    row = _row(builder, start_of_row, lanes, weight.dtype)
                     if weighted:
                         row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)
                     return builder.fadd(total, row)

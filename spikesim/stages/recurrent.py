@@ -160,7 +160,7 @@ class RecurrentStage(DenseStage):
         around: nn.Module,
         loop: Edge,
     ) -> None:
-        super().__init__(name, linear, neuron, in_shape, (linear.out_features,))
+        super().__init__(name, linear, neuron, in_shape)
         self.around: Any = around
         self.loop = loop
 
