@@ -1,8 +1,8 @@
 """W2: binned events in, class scores out: 2312-512-10, T = 100, batch 128, N-MNIST's density. Rate: samples/s.
 
 Also the latency of one sample at 1 thread, and the step before: raw recordings to binned events, beside tonic. Events
-and frames are made before the clock starts; scores are spike counts. torch.sparse is the trick a clever user tries. Rows of float16 and
-int8 weights say what share of the scores equals float32's.
+and frames are made before the clock starts; scores are spike counts. torch.sparse is the trick a clever user tries.
+Rows of float16 and int8 weights say what share of the scores equals float32's.
 """
 
 from __future__ import annotations

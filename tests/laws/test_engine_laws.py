@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import spikesim as ss
-from spikesim.stages.narrow import dequantised
 from spikesim.layers import SumPool2d
 from spikesim.network import INPUT
 from spikesim.neurons import Neuron
+from spikesim.stages.narrow import dequantised
 
 
 def whole(network: ss.Network, seed: int = 0) -> ss.Network:
