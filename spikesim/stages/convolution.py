@@ -260,7 +260,9 @@ class ConvolutionStage(Stage):
                 laid = laid[:, :, packed_order(kw, linear.stride[1])]
         bias = np.tile(bias_of(linear, p.channels), p.wide)
         first = self.to_rows(self.first_membrane()[None])[0]
-        return np.ascontiguousarray(laid).reshape(len(laid), kh, -1), bias, self._coefficients(), first
+        packed = simd.aligned(len(laid), kh, laid[0, 0].size)
+        packed[:] = laid.reshape(packed.shape)
+        return packed, bias, self._coefficients(), first
 
     def _coefficients(self) -> Coefficients:
         """Scalars, or one row of the output plane: coefficients are per channel here."""

@@ -47,8 +47,8 @@ def recurrent_reference(
         x = bias.copy()
         if drive.shape[0]:
             x[: drive.shape[2]] += drive[t, b]
-        simd.rows_summed_reference(x, weight, idx, val, ptr[r], ptr[r + 1])
-        simd.rows_summed_reference(x, around, fed, none, 0, fed.size)
+        simd.rows_summed_reference(x, x, weight, idx, val, ptr[r], ptr[r + 1])
+        simd.rows_summed_reference(x, x, around, fed, none, 0, fed.size)
         s, v[b], _ = rule(v[b], x, c, _fired, passed)
         fired = np.zeros(words * 64, np.uint8)
         fired[: s.size] = s
@@ -160,7 +160,7 @@ class RecurrentStage(DenseStage):
         around: nn.Module,
         loop: Edge,
     ) -> None:
-        super().__init__(name, linear, neuron, in_shape, (linear.out_features,))
+        super().__init__(name, linear, neuron, in_shape)
         self.around: Any = around
         self.loop = loop
 
@@ -171,8 +171,7 @@ class RecurrentStage(DenseStage):
     def pack(self) -> tuple[Any, ...]:
         n = self.linear.out_features
         size, words = -(-n // FEW) * FEW, -(-n // 64)
-        weight = np.zeros((self.linear.in_features, size), np.float32)
-        around = np.zeros((size, size), np.float32)
+        weight, around = simd.aligned(self.linear.in_features, size), simd.aligned(size, size)
         weight[:, :n] = self.linear.weight.detach().numpy().T
         around[:n, :n] = self.around.weight.detach().numpy().T
         valid = np.packbits(np.arange(words * 64) < n, bitorder="little").view(np.uint64)
