@@ -109,8 +109,8 @@ class Subject:
 
 
 NETS = {
-    "resnet20": Subject(ResNet20, Training(epochs=11, learning_rate=1e-2, weight_decay=0.05)),
-    "vgg": Subject(Vgg, Training(epochs=9, learning_rate=4e-3, weight_decay=0.05)),
+    "resnet20": Subject(ResNet20, Training(epochs=4, learning_rate=1e-2, weight_decay=0.05)),
+    "vgg": Subject(Vgg, Training(epochs=4, learning_rate=4e-3, weight_decay=0.05)),
 }
 
 
@@ -146,7 +146,7 @@ def train(name: str, subject: Subject, data: ArrayDataset, out: Path) -> nn.Modu
     """Train, store weights, and log each epoch with its wall and processor seconds as a JSON line."""
     torch.manual_seed(Seeds(0).child("weights").key & 0x7FFF_FFFF)
     model = subject.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = TensorBatches(data.x, torch.as_tensor(data.labels), subject.batch_size, RandomCrop())
+    batches = TensorBatches(data.x, torch.tensor(data.labels), subject.batch_size, RandomCrop())
     started = [time.perf_counter(), time.process_time()]
 
     def watch(epoch: Epoch) -> None:

@@ -22,7 +22,7 @@ _HOMES = {
     "onnx_file": ("OnnxModel",),
     "oracle": ("layer_synchronous",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
-    "replace_activations": ("FastSnn", "Qcfs", "replace_activations"),
+    "quantise": ("FastSnn", "Qcfs", "replace_activations"),
     "signed_spikes": ("SignedSpikes",),
     "threshold_balance": ("ThresholdBalance",),
 }
