@@ -2,6 +2,8 @@
 
     python -m benchmarks.cifar_nets resnet20
     python -m benchmarks.cifar_nets vgg
+    python -m benchmarks.cifar_nets resnet20-qcfs        # the trained network with quantised activations, fine-tuned
+    python -m benchmarks.cifar_nets vgg-qcfs
 
 Needs $SPIKESIM_SHARED, the folder of the shared data. Weights, a checkpoint per epoch (a stopped run goes on from it)
 and a log of epochs go to $SPIKESIM_WORK/cifar (default: ~/.cache/spikesim/cifar). The last 2,000 training images are
@@ -23,6 +25,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from spikesim.conversion import Qcfs, replace_activations
 from spikesim.core.seeds import Seeds
 from spikesim.datasets import load
 from spikesim.datasets.base import ArrayDataset
@@ -30,7 +33,7 @@ from spikesim.training import CrossEntropy, Epoch, TensorBatches, Training, fit
 from spikesim.training.augment import RandomCrop
 
 MEAN, DEVIATION = (0.491, 0.482, 0.447), (0.245, 0.243, 0.261)
-HELD_BACK = 2000
+HELD_BACK, CALIBRATION = 2000, 512
 
 
 class Block(nn.Module):
@@ -77,9 +80,7 @@ class ResNet20(nn.Module):
 class Vgg(nn.Module):
     """Convolutions with batch normalisation and max pools (0 in the plan), then two linear layers."""
 
-    def __init__(
-        self, plan: tuple[int, ...] = (32, 0, 64, 64, 0, 128, 128, 0, 128, 128, 0), hidden: int = 128
-    ) -> None:
+    def __init__(self, plan: tuple[int, ...] = (32, 0, 64, 64, 0, 128, 128, 0, 128, 128, 0), hidden: int = 128) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         width = 3
@@ -114,6 +115,16 @@ NETS = {
 }
 
 
+TUNED = {
+    "resnet20": Subject(ResNet20, Training(epochs=1, learning_rate=2e-3, weight_decay=0.05)),
+    "vgg": Subject(Vgg, Training(epochs=1, learning_rate=1e-3, weight_decay=0.05)),
+}
+"""How the networks are fine-tuned with quantised activations."""
+
+QUANTISATION = Qcfs(8)
+SUFFIX = "-qcfs"
+
+
 def folder() -> Path:
     """Where weights are kept, outside the repository."""
     path = Path(os.environ.get("SPIKESIM_WORK", Path.home() / ".cache" / "spikesim")) / "cifar"
@@ -136,16 +147,23 @@ def images() -> tuple[ArrayDataset, ArrayDataset, ArrayDataset]:
 
 
 def trained(name: str) -> nn.Module:
-    """A trained network of NETS, its batch normalisations as they are."""
-    model = NETS[name].build()
+    """A trained network of NETS, or with SUFFIX its fine-tuned copy; batch normalisations as they are."""
+    model = NETS[name.removesuffix(SUFFIX)].build().eval()
+    if name.endswith(SUFFIX):
+        model = replace_activations(model, QUANTISATION, calibration=torch.zeros(1, 3, 32, 32))
     model.load_state_dict(load_file(folder() / f"{name}.safetensors"))
     return model.eval()
 
 
-def train(name: str, subject: Subject, data: ArrayDataset, out: Path) -> nn.Module:
-    """Train, store weights, and log each epoch with its wall and processor seconds as a JSON line."""
+def fresh(subject: Subject) -> nn.Module:
+    """An untrained network, its weights drawn with seed 0."""
     torch.manual_seed(Seeds(0).child("weights").key & 0x7FFF_FFFF)
-    model = subject.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return subject.build()
+
+
+def train(name: str, model: nn.Module, subject: Subject, data: ArrayDataset, out: Path) -> nn.Module:
+    """Train, store weights, and log each epoch with its wall and processor seconds as a JSON line."""
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = TensorBatches(data.x, torch.tensor(data.labels), subject.batch_size, RandomCrop())
     started = [time.perf_counter(), time.process_time()]
 
@@ -164,6 +182,17 @@ def train(name: str, subject: Subject, data: ArrayDataset, out: Path) -> nn.Modu
     return model
 
 
+def main(name: str) -> None:
+    """Train or fine-tune the network called `name`."""
+    data, out, base = images()[0], folder(), name.removesuffix(SUFFIX)
+    if name == base:
+        train(name, fresh(NETS[name]), NETS[name], data, out)
+        return
+    rows = np.random.default_rng(0).permutation(len(data.x))[:CALIBRATION]
+    model = replace_activations(trained(base), QUANTISATION, calibration=data.x[rows])
+    train(name, model, TUNED[base], data, out)
+
+
 if __name__ == "__main__":
     for wanted in sys.argv[1:]:
-        train(wanted, NETS[wanted], images()[0], folder())
+        main(wanted)

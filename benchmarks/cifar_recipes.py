@@ -1,8 +1,8 @@
 """Recipes by T on the networks of `cifar_nets`, beside SpikingJelly 2.0's converter on the same weights and images.
 
-    .venv-peers/bin/python -m benchmarks.cifar_recipes resnet20 [CONTENDER ...]     # some cells
-    .venv-peers/bin/python -m benchmarks cifar_recipes                              # what is missing, and the results
-    .venv-peers/bin/python -m benchmarks.cifar_recipes --tables                     # tables and figure of the results
+    .venv-peers/bin/python -m benchmarks.cifar_recipes resnet20 [RECIPE ...]    # some cells; -qcfs: fine-tuned copies
+    .venv-peers/bin/python -m benchmarks cifar_recipes                          # what is missing, and the results
+    python -m benchmarks.cifar_table                                            # tables and figure of the results
 
 Every contender is calibrated with the same 512 training images, unlabelled, and shown the same IMAGES test images, drawn
 with seed 0, at every step; the answer is the mean of the outputs. A cell (network, contender, T) is a line of
@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,18 +25,15 @@ import torch
 from torch import Tensor, nn
 
 import spikesim as ss
-from benchmarks.cifar_nets import NETS, folder, images, trained
-from spikesim.conversion.recipe import STEADY
+from benchmarks.cifar_nets import CALIBRATION, NETS, SUFFIX, folder, images, trained
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
-IMAGES, CALIBRATION, BATCH = 1000, 512, 100
+IMAGES, BATCH = 500, 100
 UPDATES, UPDATE_BATCH = 1000, 32
 """Batches that SpikingJelly's local threshold balancing is shown, and images in each."""
 
-OURS = ("auto", "signed", "binary", "advanced", "cos", "levels", "burst", "max", "percentile", "ltb")
-"""Our recipes; "levels" has 4 event lines and "burst" up to 3 spikes a step, all others one."""
-
-THEIRS = ("99.9 %", "max", "LTB", "99.9 %, channels, half")
+PEER = "SpikingJelly 2.0"
+THEIRS = ("LTB", "99.9 %", "max", "99.9 %, channels, half")
 """SpikingJelly's recipes: the three of its documentation, and its rate coding with per-channel thresholds, membranes at
 half a threshold and pools before the neurons."""
 
@@ -44,14 +42,39 @@ Answers = Iterator[tuple[int, Tensor]]
 """(T, scores (B, classes)) of one batch."""
 
 
-def ours(ann: nn.Module, calibration: Tensor, recipe: str, steps: int) -> Callable[[Tensor], Answers]:
-    """Our network for T = steps; where the recipe is the same for every T, all T up to `steps` from one run."""
-    network, report = ss.convert(ann, calibration=calibration, steps=steps, recipe=recipe)
+@dataclass(frozen=True)
+class Plan:
+    """What is run of a recipe of ours: T up to `longest`; all from one run where the recipe is the same for every T."""
+
+    recipe: str
+    steady: bool = False
+    longest: int = 64
+
+    def steps(self) -> tuple[int, ...]:
+        """T of every run."""
+        least = 2 if self.recipe == "cos" else 1
+        return (self.longest,) if self.steady else tuple(t for t in STEPS if least <= t <= self.longest)
+
+
+OURS = (
+    Plan("auto"), Plan("ltb", True), Plan("max", True), Plan("binary", longest=32), Plan("levels", longest=8),
+    Plan("cos", longest=16), Plan("signed", longest=32), Plan("advanced", longest=16), Plan("burst", longest=16),
+)  # fmt: skip
+"""Our recipes; "levels" has 4 event lines and "burst" up to 3 spikes a step, all others one."""
+
+TUNED = (Plan("signed", True), Plan("max", True), Plan("cos", longest=16), Plan("binary", longest=16))
+"""For quantised networks, whose thresholds are trained: "max" is binary spikes as they are, "binary" has its biases
+calibrated too."""
+
+
+def ours(ann: nn.Module, calibration: Tensor, plan: Plan, steps: int) -> Callable[[Tensor], Answers]:
+    """Our network for T = steps."""
+    network, report = ss.convert(ann, calibration=calibration, steps=steps, recipe=plan.recipe)
     print(report, flush=True)
 
     def answers(x: Tensor) -> Answers:
         run = ss.run(network, x, steps=steps)
-        if recipe not in STEADY:
+        if not plan.steady:
             yield steps, run.readout
             return
         sums = run.output.cumsum(0)
@@ -71,7 +94,7 @@ def theirs(ann: nn.Module, calibration: Tensor, recipe: str, steps: int) -> Call
 
     batches = list(calibration.split(64))
     draw = torch.Generator().manual_seed(0)
-    rows = (torch.randint(len(calibration), (UPDATE_BATCH,), generator=draw) for _ in range(UPDATES))
+    rows = torch.randint(len(calibration), (UPDATES, UPDATE_BATCH), generator=draw)
     made = {
         "99.9 %": lambda: RateCodingRecipe(batches, mode="99.9%"),
         "max": lambda: RateCodingRecipe(batches, mode="max"),
@@ -94,7 +117,7 @@ def theirs(ann: nn.Module, calibration: Tensor, recipe: str, steps: int) -> Call
 
 
 def cells(
-    ann: nn.Module, made: Callable[[Tensor], Answers], x: Tensor, labels: np.ndarray, wanted: np.ndarray, about: Cell
+    made: Callable[[Tensor], Answers], x: Tensor, labels: np.ndarray, wanted: np.ndarray, about: Cell
 ) -> Iterator[Cell]:
     """One cell per T: which of the images x were right, beside what the ANN answers (`wanted`, classes)."""
     started, answers = time.perf_counter(), dict[int, list[Tensor]]()
@@ -104,29 +127,21 @@ def cells(
                 answers.setdefault(steps, []).append(scores.argmax(1))
     for steps, parts in answers.items():
         said = torch.cat(parts).numpy()
-        yield about | {
-            "steps": steps, "accuracy": float((said == labels).mean()), "agreement": float((said == wanted).mean()),
-            "samples": len(labels), "right": packed(said == labels), "run_s": round(time.perf_counter() - started, 1),
+        agreement = float((said == wanted).mean())
+        yield about | scored(said, labels) | {
+            "steps": steps, "agreement": agreement, "run_s": round(time.perf_counter() - started, 1),
         }  # fmt: skip
 
 
-def packed(right: np.ndarray) -> str:
-    """(N,) bool as hexadecimal digits."""
-    return np.packbits(right).tobytes().hex()
+def scored(said: np.ndarray, labels: np.ndarray) -> Cell:
+    """Accuracy, and which were right as hexadecimal digits."""
+    right = said == labels
+    return {"accuracy": float(right.mean()), "samples": len(labels), "right": np.packbits(right).tobytes().hex()}
 
 
-def unpacked(cell: Cell) -> np.ndarray:
-    """(N,) bool of a cell."""
+def rights(cell: Cell) -> np.ndarray:
+    """(N,) bool of a cell: which images were right."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(cell["right"]), np.uint8))[: cell["samples"]].astype(bool)
-
-
-def plan(contenders: tuple[str, ...] = ()) -> list[tuple[str, str, int]]:
-    """(source, recipe, T) of every run: a recipe that is the same for every T is run once, at the largest."""
-    found = [("SpikingJelly 2.0", recipe, STEPS[-1]) for recipe in THEIRS]
-    for recipe in OURS:
-        several = (STEPS[-1],) if recipe in STEADY else tuple(t for t in STEPS if recipe != "cos" or t > 1)
-        found += [("spikesim", recipe, t) for t in several]
-    return [run for run in found if not contenders or run[1] in contenders or f"{run[0]}:{run[1]}" in contenders]
 
 
 @cache
@@ -143,40 +158,49 @@ def known(path: Path) -> list[Cell]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def fill(net: str, contenders: tuple[str, ...] = (), build: Callable[[str], nn.Module] = trained) -> None:
-    """Measure the runs of a network that are not in the file yet."""
-    path, (calibration, x, labels) = folder() / "cells.jsonl", subset()
-    there = {(c["net"], c["source"], c["recipe"], c["steps"]) for c in known(path)}
-    runs = [run for run in plan(contenders) if (net, *run) not in there]
-    if not runs:
-        return
+def fill(
+    net: str, recipes: tuple[str, ...] = (), *, path: Path, data: tuple[Tensor, Tensor, np.ndarray],
+    build: Callable[[str], nn.Module] = trained, plans: tuple[Plan, ...] = (), peers: tuple[str, ...] | None = None,
+) -> None:  # fmt: skip
+    """Measure the runs of a network that are not in the file yet; recipes: only these ("theirs" for all of the peer's)."""
+    tuned = net.endswith(SUFFIX)
+    plans = plans or (TUNED if tuned else OURS)
+    peers = (() if tuned else THEIRS) if peers is None else peers
+    there, (calibration, x, labels) = {(c["net"], c["source"], c["recipe"], c["steps"]) for c in known(path)}, data
     with torch.inference_mode():
-        wanted = torch.cat([build(net)(part).argmax(1) for part in x.split(BATCH)]).numpy()
+        wanted = torch.cat([build(net)(part.clone()).argmax(1) for part in x.split(BATCH)]).numpy()
     if (net, "ANN", "", 0) not in there:
-        ann_cell = {"net": net, "source": "ANN", "recipe": "", "steps": 0, "accuracy": float((wanted == labels).mean())}
-        _append(path, [ann_cell | {"samples": len(labels), "right": packed(wanted == labels)}])
-    for source, recipe, steps in runs:
+        _append(path, [{"net": net, "source": "ANN", "recipe": "", "steps": 0, **scored(wanted, labels)}])
+    for source, recipe, steps, make in [
+        *((PEER, r, STEPS[-1], lambda r=r, t=STEPS[-1]: theirs(build(net), calibration, r, t)) for r in peers),
+        *(("spikesim", p.recipe, t, lambda p=p, t=t: ours(build(net), calibration, p, t)) for p in plans for t in p.steps()),
+    ]:  # fmt: skip
+        unasked = recipes and recipe not in recipes and not (source == PEER and "theirs" in recipes)
+        if unasked or (net, source, recipe, steps) in there:
+            continue
         started = time.perf_counter()
-        made = (ours if source == "spikesim" else theirs)(build(net), calibration, recipe, steps)
+        made = make()  # type: ignore[no-untyped-call]
         about = {"net": net, "source": source, "recipe": recipe, "convert_s": round(time.perf_counter() - started, 1)}
-        _append(path, cells(build(net), made, x, labels, wanted, about))
+        _append(path, cells(made, x, labels, wanted, about))
 
 
-def _append(path: Path, found: Any) -> None:
-    with path.open("a") as file:
-        for cell in found:
+def _append(path: Path, found: Iterable[Cell]) -> None:
+    for cell in found:
+        with path.open("a") as file:
             file.write(json.dumps(cell) + "\n")
-            print({k: v for k, v in cell.items() if k != "right"}, flush=True)
+        print({k: v for k, v in cell.items() if k != "right"}, flush=True)
 
 
 def measure() -> list[Cell]:
     """Every cell of every network, after measuring what is missing."""
+    path = folder() / "cells.jsonl"
     torch.set_num_threads(1)
     for net in NETS:
-        fill(net)
-    return known(folder() / "cells.jsonl")
+        for name in (net, net + SUFFIX):
+            fill(name, path=path, data=subset())
+    return known(path)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    fill(sys.argv[1], tuple(sys.argv[2:]))
+    fill(sys.argv[1], tuple(sys.argv[2:]), path=folder() / "cells.jsonl", data=subset())

@@ -106,7 +106,7 @@ class Branching(nn.Module):
 
 def test_refusals() -> None:
     x, _ = problem()
-    with pytest.raises(ConversionError, match="traceable by torch.fx"):
+    with pytest.raises(ConversionError, match="traceable by torch"):
         replace_activations(Branching(), calibration=x)
     with pytest.raises(ConversionError, match="ReLU activations"):
         replace_activations(nn.Sequential(nn.Flatten(), nn.Linear(128, 3), nn.GELU()), calibration=x)
