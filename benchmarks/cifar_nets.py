@@ -101,12 +101,13 @@ class Vgg(nn.Module):
 
 @dataclass(frozen=True)
 class Subject:
-    """A network and how it is trained."""
+    """A network and how it is trained: samples, the training images that are used."""
 
     build: Callable[[], nn.Module]
     training: Training
     batch_size: int = 128
     smoothing: float = 0.0
+    samples: int = 48_000
 
 
 NETS = {
@@ -116,8 +117,8 @@ NETS = {
 
 
 TUNED = {
-    "resnet20": Subject(ResNet20, Training(epochs=1, learning_rate=2e-3, weight_decay=0.05)),
-    "vgg": Subject(Vgg, Training(epochs=1, learning_rate=1e-3, weight_decay=0.05)),
+    "resnet20": Subject(ResNet20, Training(epochs=1, learning_rate=2e-3, weight_decay=0.05), samples=16_000),
+    "vgg": Subject(Vgg, Training(epochs=1, learning_rate=1e-3, weight_decay=0.05), samples=16_000),
 }
 """How the networks are fine-tuned with quantised activations."""
 
@@ -164,7 +165,8 @@ def fresh(subject: Subject) -> nn.Module:
 def train(name: str, model: nn.Module, subject: Subject, data: ArrayDataset, out: Path) -> nn.Module:
     """Train, store weights, and log each epoch with its wall and processor seconds as a JSON line."""
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = TensorBatches(data.x, torch.tensor(data.labels), subject.batch_size, RandomCrop())
+    n = subject.samples
+    batches = TensorBatches(data.x[:n], torch.tensor(data.labels[:n]), subject.batch_size, RandomCrop())
     started = [time.perf_counter(), time.process_time()]
 
     def watch(epoch: Epoch) -> None:

@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import spikesim as ss
@@ -144,13 +144,17 @@ def rights(cell: Cell) -> np.ndarray:
     return np.unpackbits(np.frombuffer(bytes.fromhex(cell["right"]), np.uint8))[: cell["samples"]].astype(bool)
 
 
-@cache
 def subset() -> tuple[Tensor, Tensor, np.ndarray]:
-    """Calibration images, test images and their labels."""
-    train, _, test = images()
-    rows = np.sort(np.random.default_rng(0).permutation(len(test.x))[:IMAGES])
-    calibration = train.x[np.random.default_rng(0).permutation(len(train.x))[:CALIBRATION]]
-    return calibration, test.x[rows], np.asarray(test.labels)[rows]
+    """Calibration images, test images and their labels; kept in a file, because decoding all JPEGs takes a while."""
+    path = folder() / f"subset{IMAGES}.safetensors"
+    if not path.exists():
+        train, _, test = images()
+        rows = np.sort(np.random.default_rng(0).permutation(len(test.x))[:IMAGES])
+        calibration = train.x[np.random.default_rng(0).permutation(len(train.x))[:CALIBRATION]]
+        labels = torch.tensor(np.asarray(test.labels)[rows])
+        save_file({"calibration": calibration, "x": test.x[rows], "labels": labels}, path)
+    found = load_file(path)
+    return found["calibration"], found["x"], found["labels"].numpy()
 
 
 def known(path: Path) -> list[Cell]:
