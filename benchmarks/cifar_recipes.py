@@ -32,6 +32,9 @@ IMAGES, BATCH = 500, 100
 UPDATES, UPDATE_BATCH = 1000, 32
 """Batches that SpikingJelly's local threshold balancing is shown, and images in each."""
 
+TOGETHER = 800
+"""Images times steps that a run of ours holds at once: it keeps whole layers over all steps."""
+
 PEER = "SpikingJelly 2.0"
 THEIRS = ("LTB", "99.9 %", "max", "99.9 %, channels, half")
 """SpikingJelly's recipes: the three of its documentation, and its rate coding with per-channel thresholds, membranes at
@@ -39,7 +42,7 @@ half a threshold and pools before the neurons."""
 
 Cell = dict[str, Any]
 Answers = Iterator[tuple[int, Tensor]]
-"""(T, scores (B, classes)) of one batch."""
+"""(T, scores (B, classes)) of the images of one batch, in order for each T."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,13 @@ def ours(ann: nn.Module, calibration: Tensor, plan: Plan, steps: int) -> Callabl
     print(report, flush=True)
 
     def answers(x: Tensor) -> Answers:
-        run = ss.run(network, x, steps=steps)
-        if not plan.steady:
-            yield steps, run.readout
-            return
-        sums = run.output.cumsum(0)
-        yield from ((t, sums[t - 1] / t) for t in STEPS if t <= steps)
+        for part in x.split(max(1, TOGETHER // steps)):
+            run = ss.run(network, part, steps=steps)
+            if not plan.steady:
+                yield steps, run.readout
+                continue
+            sums = run.output.cumsum(0)
+            yield from ((t, sums[t - 1] / t) for t in STEPS if t <= steps)
 
     return answers
 
