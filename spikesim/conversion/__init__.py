@@ -23,6 +23,7 @@ _HOMES = {
     "onnx_file": ("OnnxModel",),
     "oracle": ("layer_synchronous",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
+    "quantise": ("FastSnn", "Qcfs", "replace_activations"),
     "signed_spikes": ("SignedSpikes",),
     "threshold_balance": ("ThresholdBalance",),
 }

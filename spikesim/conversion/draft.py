@@ -9,12 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from ..graph import INPUT, joins
+from ..layers.quantised import QuantisedReLU
 from ..neurons import IF, CorrectedIF, GradedIF, Neuron, SignedIF
 from ..readout import Mean, Readout
 from .calibration import Calibration
 from .statistics import Activity
 
 Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
+
+SPIKING = (nn.ReLU, nn.Hardtanh, QuantisedReLU)
+"""Activations that become neurons: ReLUs, ReLUs with a ceiling, quantised ones with a threshold of their own."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +111,8 @@ class Draft:
         return [node for node in self.nodes if name in node.sources]
 
     def neurons(self) -> list[Node]:
-        """The activations, which become spiking neurons: ReLUs, and ReLUs with a ceiling."""
-        return [node for node in self.nodes if isinstance(node.module, (nn.ReLU, nn.Hardtanh))]
+        """The activations, which become spiking neurons."""
+        return [node for node in self.nodes if isinstance(node.module, SPIKING)]
 
     def chain(self, kind: Kinds, then: Kinds) -> Iterator[tuple[Node, Node]]:
         """Pairs (a, b) where b of type `then` reads nothing but a of type `kind`, and nobody else reads a."""

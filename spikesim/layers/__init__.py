@@ -13,6 +13,7 @@ from .conv import Convolution
 from .difference import TemporalDifference
 from .linear import Dense
 from .pool import CumulativeMaxPool2d, SumPool2d
+from .quantised import QuantisedReLU
 from .scale import Scale
 from .shape import Attention, Concat, Gain, MatMul, Multiply, Rearrange, Reduce, Reshape, Shift, Upsample
 from .sparse import DelayedLinear, SparseLinear
@@ -39,6 +40,7 @@ __all__ = [
     "Gain",
     "MatMul",
     "Multiply",
+    "QuantisedReLU",
     "Rearrange",
     "Reduce",
     "Reshape",

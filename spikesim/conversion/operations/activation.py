@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...layers.quantised import QuantisedReLU
 from ..sketch import Ref, Sketch, Unsupported
 from .arithmetic import scaled, shifted
+from .owned import owned
 
 
 def relu(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
@@ -48,6 +50,11 @@ def hardtanh(s: Sketch, x: Ref, min_val: float = -1.0, max_val: float = 1.0, inp
 def relu6(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
     """clamp(x, 0, 6)."""
     return clamp(s, x, 0.0, 6.0)
+
+
+def quantised_relu(s: Sketch, x: Ref, threshold: Tensor, levels: int) -> Ref:
+    """theta clip(floor(L x / theta + 1/2) / L, 0, 1): a neuron whose threshold the training has found."""
+    return s.emit(owned(QuantisedReLU(levels, tuple(threshold.shape)), threshold=threshold), x)
 
 
 def hardsigmoid(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
@@ -100,6 +107,7 @@ def _number(value: Any) -> float | None:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "relu": relu, "relu_": relu, "clamp": clamp, "clamp_": clamp, "clip": clamp, "hardtanh": hardtanh,
     "hardtanh_": hardtanh, "relu6": relu6, "relu6_": relu6, "hardsigmoid": hardsigmoid, "leaky_relu": leaky_relu,
-    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute, "clamp_min": clamp_min,
+    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute, "quantised_relu": quantised_relu,
+    "clamp_min": clamp_min,
     "clamp_min_": clamp_min, "clamp_max": clamp_max, "maximum": clamp_min, "minimum": clamp_max,
 }  # fmt: skip

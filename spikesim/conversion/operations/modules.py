@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from torch import nn
 
+from ...layers.quantised import QuantisedReLU
+
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
@@ -63,6 +65,7 @@ _CALLS: dict[type[nn.Module], Callable[[Any], Call]] = {
     nn.LayerNorm: _named("layer_norm", "normalized_shape", "weight", "bias", "eps"),
     nn.GroupNorm: _named("group_norm", "num_groups", "weight", "bias", "eps"),
     nn.ReLU: _named("relu"), nn.ReLU6: _named("relu6"), nn.Hardtanh: _named("hardtanh", "min_val", "max_val"),
+    QuantisedReLU: _named("quantised_relu", "threshold", "levels"),
     nn.LeakyReLU: _named("leaky_relu", "negative_slope"), nn.PReLU: _named("prelu", "weight"),
     nn.Hardsigmoid: _named("hardsigmoid"), nn.Hardswish: _named("hardswish"),
     nn.GELU: lambda m: ("gelu", (), {"approximate": m.approximate}),
