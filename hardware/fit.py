@@ -146,12 +146,15 @@ def _programmed(
         seen = seen / factor[:, None]
     early = np.ones(len(aimed), bool) if time is None else extra[time] == extra[time].min()
     mean = seen.mean(1)
-    best = _best(aimed[early], mean[early], high, path)
-    found = _with_curve(found, "programming", best, aimed[early], mean[early], source)
+    _enough(path, int(early.sum()))
+    if np.array_equal(aimed[early], mean[early]):
+        raise DatasetError(must(f"{path}", "of measured cells", "cells that equal their targets", "check the columns"))
+    tried = _tried(aimed[early], mean[early], high)
+    found = _with_curve(found, tried, aimed[early], mean[early], source)
     if len(reads) > 1:
         found = _with_read_noise(found, seen, high, source)
     if time and not early.all():
-        found = _with_relaxation(found, best, aimed, mean, extra[time], source)
+        found = _with_relaxation(found, tried, aimed, mean, extra[time], source)
     return found
 
 
@@ -160,24 +163,20 @@ def _enough(path: Path, n: int) -> None:
         raise DatasetError(must(f"{path}", f"of at least {FEWEST} cells", n, "measure more"))
 
 
-def _best(aimed: np.ndarray, mean: np.ndarray, reference: float, path: Path) -> list[Fitted]:
+def _tried(aimed: np.ndarray, mean: np.ndarray, reference: float) -> list[Fitted]:
     """Every curve of the programming error, best first."""
-    _enough(path, len(aimed))
-    if np.array_equal(aimed, mean):
-        raise DatasetError(must(f"{path}", "of measured cells", "cells that equal their targets", "check the columns"))
     also = lognormal(aimed, mean)
     tried = candidates(aimed, mean - aimed, reference) + ([also] if also else [])
     return sorted(tried, key=lambda f: f.bic)
 
 
 def _with_curve(
-    found: DeviceFit, name: str, tried: list[Fitted], aimed: np.ndarray, mean: np.ndarray, source: str
+    found: DeviceFit, tried: list[Fitted], aimed: np.ndarray, mean: np.ndarray, source: str
 ) -> DeviceFit:  # fmt: skip
     """The best curve as constants, its goodness, and a warning where deviations have a mean."""
     best = tried[0]
     statistic, p = ks_normal(best.z)
-    half = [f for f in _best(aimed[::2], mean[::2], float(aimed.max()), Path(name)) if f.name == best.name]
-    held = ks_normal(_standardised(half[0], aimed[1::2], mean[1::2]))[1] if half and len(aimed) >= 4 * FEWEST else None
+    held = _held_out(best, aimed, mean) if len(aimed) >= 4 * FEWEST else None
     goodness = {
         "curve": best.name, "n": len(best.z), "ks_statistic": statistic, "ks_p": p,
         **({} if held is None else {"ks_p_held_out": held}), **{f"bic {f.name}": f.bic for f in tried},
@@ -187,13 +186,19 @@ def _with_curve(
     added = _curve_constants(best, "programming", said)
     bias = float(best.z.mean()) * math.sqrt(len(best.z))
     warning = () if abs(bias) < BIAS_SIGMA else (
-        f"{name}: deviations have a mean of {float((mean - aimed).mean()):.3g} S ({bias:.1f} standard errors), which the "
+        f"programming: deviations have a mean of {float((mean - aimed).mean()):.3g} S ({bias:.1f} standard errors), which the "
         "device leaves out",
     )  # fmt: skip
-    poor = () if p > 1e-3 else (f"{name}: no curve describes these cells well (KS p {p:.2g})",)
+    poor = () if p > 1e-3 else (f"programming: no curve describes these cells well (KS p {p:.2g})",)
     return DeviceFit(
-        found.constants + added, found.goodness | {name: goodness}, found.warnings + warning + poor
+        found.constants + added, found.goodness | {"programming": goodness}, found.warnings + warning + poor
     )  # fmt: skip
+
+
+def _held_out(best: Fitted, aimed: np.ndarray, mean: np.ndarray) -> float | None:
+    """KS p of every second cell under the same kind of curve fitted to the others; None where those have none."""
+    half = [f for f in _tried(aimed[::2], mean[::2], float(aimed.max())) if f.name == best.name]
+    return ks_normal(_standardised(half[0], aimed[1::2], mean[1::2]))[1] if half else None
 
 
 def _standardised(fitted: Fitted, aimed: np.ndarray, mean: np.ndarray) -> np.ndarray:
@@ -283,7 +288,7 @@ def _formed(g: np.ndarray, path: Path) -> DeviceFit:
     source = f"{path.name}, {len(formed)} formed cells of {len(g)}"
     logs = np.log(formed)
     sd, log_sd = float(formed.std()), float(logs.std())
-    if sd == 0:
+    if np.ptp(formed) == 0:
         raise DatasetError(must(f"{path}", "of measured cells", "cells that are all equal"))
     normal, log_normal = (formed - formed.mean()) / sd, (logs - logs.mean()) / log_sd
     n = len(formed)
@@ -319,7 +324,7 @@ def _forming(path: Path) -> DeviceFit:
     volts = read_table(path, (header[0],))[header[0]]
     _enough(path, len(volts))
     mean, sd = float(volts.mean()), float(volts.std(ddof=1))
-    if sd == 0 or volts.min() <= 0:
+    if np.ptp(volts) == 0 or volts.min() <= 0:
         raise DatasetError(must(f"{path}", "forming voltages above 0 V that differ", f"{volts.min():g} V"))
     statistic, p = ks_normal((volts - mean) / sd)
     source = f"{path.name}, n = {len(volts)}"

@@ -62,6 +62,8 @@ def header_of(path: str | Path) -> list[str]:
 def siemens(values: np.ndarray, unit: str, volts: float | None = None, *, zero: bool = True) -> np.ndarray:
     """Values in `unit` as siemens; a current needs the `volts` it was read at. Below zero is refused."""
     for base in UNITS:
+        if not unit.strip():
+            continue
         try:
             scale = quantity(f"1 {unit}", base)
         except ParameterError:
