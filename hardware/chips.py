@@ -92,7 +92,7 @@ class Chip:
     @property
     def content_hash(self) -> str:
         """64 hex digits of everything that the chip is: networks, macro, cells, age; the same in any process."""
-        networks = [checkpoint.described(network) for network in self._networks().values()]
+        networks = [checkpoint.as_json(network) for network in self._networks().values()]
         parts = [(value, {k: t.numpy() for k, t in tensors.items()}) for value, tensors in networks]
         return digest(self._described(), *parts)
 

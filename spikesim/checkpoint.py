@@ -213,7 +213,7 @@ def _lookup(table: Mapping[str, Callable[..., Any]], kind: Any, name: str) -> Ca
     return table[kind]
 
 
-def described(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def as_json(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A network as JSON and tensors: what `save` writes. ArtefactError when a node cannot be described."""
     nodes = {name: _described(name, module) for name, module in network.nodes.items()}
     tensors = {k: v.detach().contiguous().clone() for k, v in network.state_dict().items()}
@@ -237,7 +237,7 @@ def save(network: Network, path: str | Path) -> Path:
 
     Raises ArtefactError when a node cannot be described or the folder cannot be written; nothing is written then.
     """
-    where, (description, tensors) = Path(path), described(network)
+    where, (description, tensors) = Path(path), as_json(network)
     folder(where)
     with written(where / "network.safetensors") as temporary:
         save_file(tensors, temporary)
@@ -248,23 +248,23 @@ def save(network: Network, path: str | Path) -> Path:
 def load(path: str | Path) -> Network:
     """The network saved at `path`; ArtefactError when it is missing, broken or of a newer format."""
     where = Path(path)
-    found = read_json(where / "network.json")
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        got = found.get("format") if isinstance(found, dict) else type(found).__name__
+    described = read_json(where / "network.json")
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        got = described.get("format") if isinstance(described, dict) else type(described).__name__
         raise ArtefactError(must(f"{where / 'network.json'} format", f"{FORMAT}", got, "save it with this version"))
     try:
         tensors = load_file(where / "network.safetensors")
     except (OSError, SafetensorError) as error:
         raise ArtefactError(must(f"{where / 'network.safetensors'}", "a safetensors file", str(error))) from None
     calibration = tensors.pop("calibration", None)
-    stored = found["conversion"] or {}
+    stored = described["conversion"] or {}
     options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     conversion = Conversion(**options) if stored else None
     network = Network(
-        {name: _rebuilt(name, node, tensors) for name, node in found["nodes"].items()},
-        [Edge(*edge) for edge in found["edges"]],
-        output=found["output"], input_shape=found["input_shape"], readout=readout_of(**found["readout"]),
-        dt=found["dt"], conversion=conversion, calibration=calibration,
+        {name: _rebuilt(name, node, tensors) for name, node in described["nodes"].items()},
+        [Edge(*edge) for edge in described["edges"]],
+        output=described["output"], input_shape=described["input_shape"], readout=readout_of(**described["readout"]),
+        dt=described["dt"], conversion=conversion, calibration=calibration,
     )  # fmt: skip
     missing, unknown = network.load_state_dict(tensors, strict=False)
     if missing or unknown:
