@@ -213,12 +213,8 @@ def _lookup(table: Mapping[str, Callable[..., Any]], kind: Any, name: str) -> Ca
     return table[kind]
 
 
-def save(network: Network, path: str | Path) -> Path:
-    """Write `network` into the folder `path` (made if missing); each file appears whole or not at all.
-
-    Raises ArtefactError when a node cannot be described or the folder cannot be written; nothing is written then.
-    """
-    where = Path(path)
+def as_json(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A network as JSON and tensors: what `save` writes. ArtefactError when a node cannot be described."""
     nodes = {name: describe_node(name, module) for name, module in network.nodes.items()}
     tensors = {k: v.detach().contiguous().clone() for k, v in network.state_dict().items()}
     if network.calibration is not None:
@@ -233,6 +229,15 @@ def save(network: Network, path: str | Path) -> Path:
         "dt": network.dt,
         "conversion": None if network.conversion is None else asdict(network.conversion),
     }
+    return description, tensors
+
+
+def save(network: Network, path: str | Path) -> Path:
+    """Write `network` into the folder `path` (made if missing); each file appears whole or not at all.
+
+    Raises ArtefactError when a node cannot be described or the folder cannot be written; nothing is written then.
+    """
+    where, (description, tensors) = Path(path), as_json(network)
     folder(where)
     with written(where / "network.safetensors") as temporary:
         save_file(tensors, temporary)
