@@ -288,7 +288,15 @@ def test_every_drive_reads_what_its_matrix_says(drive: Drive) -> None:
     else:
         close(drive.currents(g, v), Wires(2.0, 1.0).gated_currents(g, v != 0, v))
     assert not drive.currents(g, np.zeros(6)).any()
+    for reads in (1, 5):
+        close(drive.reader(g, reads)(v), drive.currents(g, v))
     assert lost(np.zeros(3), np.zeros(3)) == 0
+    g[0, 0] = math.inf
+    if not isinstance(drive, Ideal):
+        assert drive.ir_loss(g, v) == 1
+    else:
+        with pytest.raises(ss.SpikesimError, match="zero resistance"):
+            drive.currents(g, v)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (5, 7)])
