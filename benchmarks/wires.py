@@ -2,7 +2,8 @@
 
 Square arrays, conductances uniform in 1 to 100 uS (seed 0), 1 ohm per segment, 0.2 V, float64. badcrossbar runs where
 it is installed (`make peers`; its plotting is left out), without currents of branches. Errors are against SuperLU's
-solution of the nodal equations, relative to the largest column current.
+solution of the nodal equations, relative to the largest column current. Beside wall-clock medians stands the time on
+the processor (all threads together): at 1 thread it hardly changes when the machine is shared.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import logging
 import statistics
 import sys
+import time
 import types
 from typing import Any
 
@@ -65,13 +67,19 @@ def measured(size: int, rounds: int, threads: int) -> list[dict[str, Any]]:
         "loss_driven": round(driven.ir_loss(g, spikes), 4), "loss_gated": round(gated.ir_loss(g, spikes), 4),
     }  # fmt: skip
     rows = []
-    for name, seconds in times.items():
-        row = {"name": name, "median_s": statistics.median(seconds), "reads": reads(name)}
+    for name, (wall, processor) in times.items():
+        row = {
+            "name": name,
+            "median_s": statistics.median(wall),
+            "cpu_s": statistics.median(processor),
+            "reads": reads(name),
+        }
         if name in errors:
             row["error"] = float(np.abs(errors[name] - exact).max() / np.abs(exact).max())
         for other in ("badcrossbar, one read", "scipy SuperLU, one read", name.replace("effective", "ideal")):
             if other in times and other != name:
-                row[f"times {other}"] = round(harness.median_ratio(seconds, times[other]), 5)
+                row[f"times {other}"] = round(harness.median_ratio(wall, times[other][0]), 5)
+                row[f"cpu times {other}"] = round(harness.median_ratio(processor, times[other][1]), 5)
         rows.append({**row, **shared})
     return rows
 
@@ -80,13 +88,15 @@ def reads(name: str) -> int:
     return READS if "reads" in name else BATCH if "batch" in name else 1
 
 
-def spent(ways: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Seconds per call and round, all in turn; what takes longer than a round is not warmed up (kernels are)."""
+def spent(ways: dict[str, Any], rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Seconds and processor seconds per call, by round, all in turn. What fills a round is not warmed up (kernels are)."""
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in ways}
     repeats = {name: max(1, int(harness.ROUND_S / harness._seconds(run, 1))) for name, run in ways.items()}
-    times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, run in ways.items():
-            times[name].append(harness._seconds(run, repeats[name]))
+            before = time.process_time()
+            times[name][0].append(harness._seconds(run, repeats[name]))
+            times[name][1].append((time.process_time() - before) / repeats[name])
     return times
 
 
