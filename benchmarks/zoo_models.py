@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +124,11 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden, self.use_res_connect = a * ratio, stride == 1 and a == b
         layers: list[nn.Module] = [ConvBNReLU(a, hidden, 1)] if ratio != 1 else []
-        layers += [ConvBNReLU(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, b, 1, bias=False), nn.BatchNorm2d(b)]
+        layers += [
+            ConvBNReLU(hidden, hidden, 3, stride, hidden),
+            nn.Conv2d(hidden, b, 1, bias=False),
+            nn.BatchNorm2d(b),
+        ]
         self.conv = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -261,7 +264,9 @@ class Inception(nn.Module):
         self.branch1 = BasicConv2d(a, w, kernel_size=1)
         self.branch2 = nn.Sequential(BasicConv2d(a, w, kernel_size=1), BasicConv2d(w, 2 * w, kernel_size=3, padding=1))
         self.branch3 = nn.Sequential(BasicConv2d(a, w, kernel_size=1), BasicConv2d(w, w, kernel_size=5, padding=2))
-        self.branch4 = nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True), BasicConv2d(a, w, kernel_size=1))
+        self.branch4 = nn.Sequential(
+            nn.MaxPool2d(3, stride=1, padding=1, ceil_mode=True), BasicConv2d(a, w, kernel_size=1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], 1)
@@ -323,7 +328,11 @@ class AudioNet(nn.Module):
         super().__init__()
         w = 4 * width
         self.conv1, self.bn1, self.pool1 = nn.Conv1d(1, w, 16, 4), nn.BatchNorm1d(w), nn.MaxPool1d(4)
-        self.conv2, self.bn2, self.pool2 = nn.Conv1d(w, 2 * w, 3, padding="same"), nn.BatchNorm1d(2 * w), nn.MaxPool1d(4)
+        self.conv2, self.bn2, self.pool2 = (
+            nn.Conv1d(w, 2 * w, 3, padding="same"),
+            nn.BatchNorm1d(2 * w),
+            nn.MaxPool1d(4),
+        )
         self.fc1 = nn.Linear(2 * w, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -438,7 +447,14 @@ def mnist8_file(width: int = 1) -> nn.Module:
     from spikesim.conversion import OnnxModel
 
     a, b = 8 * width, 16 * width
-    drawn = {"w1": (a, 1, 5, 5), "b1": (a, 1, 1), "w2": (b, a, 5, 5), "b2": (b, 1, 1), "w3": (b, 4, 4, 10), "b3": (1, 10)}
+    drawn = {
+        "w1": (a, 1, 5, 5),
+        "b1": (a, 1, 1),
+        "w2": (b, a, 5, 5),
+        "b2": (b, 1, 1),
+        "w3": (b, 4, 4, 10),
+        "b3": (1, 10),
+    }
     weights = [numpy_helper.from_array((torch.randn(shape) / max(1.0, shape[1] * 25) ** 0.5).numpy(), name)
                for name, shape in drawn.items()]  # fmt: skip
     shapes = {"to": [1, b * 16], "wide": [b * 16, 10]}
@@ -503,5 +519,3 @@ ZOO: dict[str, Entry] = {
     "snntorch": Entry(snntorch_file, DIGIT),
 }  # fmt: skip
 """Name -> network, in the order of the list."""
-
-

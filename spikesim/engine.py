@@ -37,7 +37,8 @@ class Run:
 
 
 def run(
-    network: Network, x: Tensor | np.ndarray | SparseRaster | Sequence[Tensor], *, steps: int | None = None, state: NetworkState | None = None,
+    network: Network, x: Tensor | np.ndarray | SparseRaster | Sequence[Tensor], *,
+    steps: int | None = None, state: NetworkState | None = None,
     record: Iterable[str] | Mapping[str, Sequence[int] | None] = (), engine: Engine | None = None, seeds: Seeds | None = None,
     ledger: Ledger | None = None, sample_ids: np.ndarray | None = None,
 ) -> Run:  # fmt: skip

@@ -58,6 +58,9 @@ class Calibration:
         if not sum(len(self._read(batch)) for batch in head):
             raise ParameterError(must("convert.calibration", "at least one input", "none", f"give {ENOUGH} or more"))
         self.first = _finite(torch.cat([self._read(batch) for batch in head])[:KEPT].clone().to(self.device))
+        if bool((self.first == self.first.flatten()[0]).all()):
+            got = f"{self.first.flatten()[0].item():g} throughout"
+            raise ParameterError(must("convert.calibration", "inputs that differ", got, "give real inputs"))
         self._source: Iterable[Any] = chain(head, stream) if stream is data else data
 
     @property

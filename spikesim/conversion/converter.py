@@ -22,6 +22,8 @@ from .capture import capture
 from .choice import best_recipe, with_best_headroom
 from .draft import Draft, Threshold
 from .measure import cost, layer_reports
+from .range_check import range_warning
+from .read_model import ReadModel
 from .recipe import Recipe, recipe_of
 from .report import ConversionReport
 
@@ -63,11 +65,14 @@ def convert(
     if tuple(shown.shape[1:]) != data.shape:
         raise ShapeError(must("convert.calibration", f"(N, *{tuple(shown.shape[1:])}) as the example", data.shape))
     with torch.no_grad():
-        draft, name, reason = _chosen(capture(ann, shown, data), recipe, steps, calibration)
+        captured = capture(ann, shown, data)
+        odd = range_warning(captured)
+        draft, name, reason = _chosen(captured, recipe, steps, calibration)
         network = assemble(draft, name)
-        report = replace(_reported(network, draft, name, steps), reason=reason)
-    if report.calibrated < ENOUGH:
-        warnings.warn(report.warnings[0], stacklevel=2)
+        report = _reported(network, draft, name, steps)
+        report = replace(report, reason=reason, warnings=(*report.warnings, *([odd] if odd else [])))
+    for line in [*report.warnings[: report.calibrated < ENOUGH], *([odd] if odd else [])]:
+        warnings.warn(line, stacklevel=2)
     return network, report
 
 
@@ -75,8 +80,8 @@ def _inputs(ann: nn.Module, example: Any) -> int:
     """How many tensors the ANN takes: as many as the example has, or as its forward asks for."""
     if isinstance(example, (tuple, list)):
         return len(example)
-    if hasattr(ann, "inputs"):
-        return int(ann.inputs)
+    if isinstance(ann, ReadModel):
+        return ann.inputs
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     asked = inspect.signature(ann.forward).parameters.values()
     return max(1, sum(p.kind in kinds and p.default is p.empty for p in asked))

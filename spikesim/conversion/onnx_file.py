@@ -13,32 +13,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..core.packing import Shapes, packed, unpacked
-from ..errors import ArtefactError, ConversionError, ShapeError, must
-from ..network import INPUT
+from ..core.packing import Shapes, unpacked
+from ..errors import ArtefactError, ConversionError, must
 from .onnx_operators import OPERATORS
 from .operations import SUPPORTED
+from .read_model import ReadModel
 from .sketch import Ref, Sketch, Unsupported
 
 LARGEST = 2**31
 """Bytes of the largest tensor that is read."""
 
 
-class OnnxModel(nn.Module):
+class OnnxModel(ReadModel):
     """An ONNX file as a torch module: x (B, *shape) -> (B, ...), computed by the nodes the file was read into."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self.path = Path(path)
         self.model = loaded(self.path)
-        self._read: tuple[Sketch, str] | None = None
-
-    @property
-    def inputs(self) -> int:
-        """Tensors that the file's graph takes."""
-        return len(_inputs(self.model))
 
     @property
     def input_shapes(self) -> tuple[tuple[int | None, ...], ...]:
@@ -46,39 +40,13 @@ class OnnxModel(nn.Module):
         dims = [list(value.type.tensor_type.shape.dim) for value in _inputs(self.model)]
         return tuple(tuple(d.dim_value or None for d in some[1:]) for some in dims)
 
-    def sketched(self, example: Tensor, parts: Shapes) -> tuple[Sketch, str]:
-        """The nodes of the file and the name of its result, computed on the first sample of example (B, *shape).
+    def _sketch(self, example: Tensor, parts: Shapes) -> tuple[Sketch, str]:
+        """Read on one sample: files often have a batch of one written into them."""
+        found = _Reader(self.model).read(example[:1], parts)
+        self._must_agree(unpacked(example[:1], parts), found[0].values[found[1]].numpy())
+        return found
 
-        parts  (*shape) of every input; several are packed in the example
-        """
-        if self._read is None:
-            self._must_fit(parts)
-            self._read = _Reader(self.model).read(example[:1].float(), parts)
-            self._must_agree(unpacked(example[:1].float(), parts))
-        return self._read
-
-    def forward(self, *x: Tensor) -> Tensor:
-        parts = tuple(tuple(part.shape[1:]) for part in x)
-        self._must_fit(parts)
-        given = packed([part.float() for part in x], parts, 1, "input") if len(x) > 1 else x[0].float()
-        sketch, result = self.sketched(given, parts)
-        values = {INPUT: given}
-        for node in sketch.nodes:
-            parts = [values[source] for source in node.sources]
-            joined = getattr(node.module, "joins", False)
-            values[node.name] = node.module(*parts) if joined else node.module(sum(parts[1:], parts[0]))
-        return values[result]
-
-    def _must_fit(self, parts: Shapes) -> None:
-        asked = self.input_shapes
-        if len(asked) != len(parts):
-            raise ShapeError(must("convert.calibration", f"{len(asked)} inputs for {self.path.name}", len(parts)))
-        for wanted, got in zip(asked, parts):
-            if len(wanted) != len(got) or not all(n in (None, m) for n, m in zip(wanted, got)):
-                shape = ", ".join(["N", *("?" if n is None else str(n) for n in wanted)])
-                raise ShapeError(must("convert.calibration", f"({shape}) for {self.path.name}", ("N", *got)))
-
-    def _must_agree(self, parts: Sequence[Tensor]) -> None:
+    def _must_agree(self, parts: Sequence[Tensor], got: np.ndarray) -> None:
         """What was read must compute what onnx's own evaluator computes."""
         from onnx.reference import ReferenceEvaluator
 
@@ -91,8 +59,6 @@ class OnnxModel(nn.Module):
             )
             return
         wanted = said[0]
-        assert self._read is not None
-        got = self._read[0].values[self._read[1]].numpy()
         off = float("inf")
         if got.size == wanted.size:
             off = float(np.abs(got.ravel() - wanted.ravel()).max()) / max(float(np.abs(wanted).max()), 1.0)
@@ -171,7 +137,8 @@ class _Reader:
 
         self.model, self.refused = model, list[tuple[str, str]]()
         self.values: dict[str, Any] = {
-            tensor.name: _single(torch.from_numpy(numpy_helper.to_array(tensor).copy())) for tensor in model.graph.initializer
+            tensor.name: _single(torch.from_numpy(numpy_helper.to_array(tensor).copy()))
+            for tensor in model.graph.initializer
         }
 
     def read(self, example: Tensor, parts: Shapes) -> tuple[Sketch, str]:
@@ -227,7 +194,9 @@ class _Reader:
         graph = helper.make_graph([node], "constant", known, out)
         opsets = list(self.model.opset_import) or [helper.make_opsetid("", defs.onnx_opset_version())]
         model = helper.make_model(graph, opset_imports=opsets)
-        return [_single(torch.from_numpy(np.asarray(value).copy())) for value in ReferenceEvaluator(model).run(None, feeds)]
+        return [
+            _single(torch.from_numpy(np.asarray(value).copy())) for value in ReferenceEvaluator(model).run(None, feeds)
+        ]
 
 
 _REFUSED = object()

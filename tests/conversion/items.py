@@ -137,7 +137,7 @@ def _inserted(x: Tensor) -> Tensor:
     return F.pad(x.unsqueeze(1).squeeze(1), (1, 2, 0, 1))
 
 
-C2, C1, L = (lambda **o: lambda: nn.Conv2d(4, 4, 3, **o)), (lambda **o: lambda: nn.Conv1d(4, 4, 3, **o)), nn.Linear  # noqa: E731
+C2, C1, L = (lambda **o: lambda: nn.Conv2d(4, 4, 3, **o)), (lambda **o: lambda: nn.Conv1d(4, 4, 3, **o)), nn.Linear
 ITEMS: dict[str, Item] = {
     "conv2d, groups and dilation": layer(MAPS, C2(groups=2, dilation=2, stride=2, padding=2)),
     "conv2d, depthwise, same": layer(MAPS, C2(groups=4, padding="same", bias=False)),

@@ -120,8 +120,8 @@ def _number(value: Any) -> float | None:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "relu": relu, "relu_": relu, "clamp": clamp, "clamp_": clamp, "clip": clamp, "hardtanh": hardtanh,
     "hardtanh_": hardtanh, "relu6": relu6, "relu6_": relu6, "hardsigmoid": hardsigmoid, "leaky_relu": leaky_relu,
-    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute, "quantised_relu": quantised_relu,
-    "clamp_min": maximum, "clamp_min_": maximum, "clamp_max": minimum, "clamp_max_": minimum, "maximum": maximum,
-    "minimum": minimum, "max": maximum, "min": minimum, "threshold": threshold, "threshold_": threshold,
-    "_threshold": threshold, "abs_": absolute, "absolute": absolute,
+    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute,
+    "quantised_relu": quantised_relu, "clamp_min": maximum, "clamp_min_": maximum, "clamp_max": minimum,
+    "clamp_max_": minimum, "maximum": maximum, "minimum": minimum, "max": maximum, "min": minimum,
+    "threshold": threshold, "threshold_": threshold, "_threshold": threshold, "abs_": absolute, "absolute": absolute,
 }  # fmt: skip

@@ -152,7 +152,7 @@ def total(s: Sketch, x: Ref, dim: Any = None, keepdim: bool = False, *, dtype: A
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": add, "add_": add, "iadd": add, "sub": sub, "sub_": sub, "isub": sub, "rsub": rsub, "mul": mul, "mul_": mul,
-    "imul": mul, "div": div, "div_": div, "truediv": div, "itruediv": div, "neg": neg, "negative": neg, "neg_": neg, "mean": mean, "sum": total,
-    "subtract": sub, "multiply": mul, "divide": div, "true_divide": div, "pow": power, "ipow": power, "pow_": power,
-    "square": square,
+    "imul": mul, "div": div, "div_": div, "truediv": div, "itruediv": div, "neg": neg, "negative": neg, "neg_": neg,
+    "mean": mean, "sum": total, "subtract": sub, "multiply": mul, "divide": div, "true_divide": div, "pow": power,
+    "ipow": power, "pow_": power, "square": square,
 }  # fmt: skip

@@ -95,13 +95,12 @@ def _pointwise(name: str) -> Callable[[Sketch, Ref], Ref]:
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    **{name: _pointwise(name) for name in Pointwise.FUNCTIONS},
-    "gelu": _plain(nn.GELU), "silu": _plain(nn.SiLU), "sigmoid": _plain(nn.Sigmoid), "tanh": _plain(nn.Tanh),
-    "elu": _plain(_elu), "celu": _plain(nn.CELU), "rms_norm": rms_norm, "selu": _plain(nn.SELU), "softplus": _plain(nn.Softplus), "mish": _plain(nn.Mish),
+    **{name: _pointwise(name) for name in Pointwise.FUNCTIONS}, "gelu": _plain(nn.GELU), "silu": _plain(nn.SiLU),
+    "sigmoid": _plain(nn.Sigmoid), "tanh": _plain(nn.Tanh), "elu": _plain(_elu), "celu": _plain(nn.CELU),
+    "rms_norm": rms_norm, "selu": _plain(nn.SELU), "softplus": _plain(nn.Softplus), "mish": _plain(nn.Mish),
     "hardswish": _plain(nn.Hardswish), "logsigmoid": _plain(nn.LogSigmoid), "softsign": _plain(nn.Softsign),
     "silu_": _plain(nn.SiLU), "hardswish_": _plain(nn.Hardswish), "sigmoid_": _plain(nn.Sigmoid),
-    "tanh_": _plain(nn.Tanh), "elu_": _plain(_elu),
-    "softmax": _softmax(nn.Softmax), "_softmax": _softmax(nn.Softmax), "log_softmax": _softmax(nn.LogSoftmax),
-    "_log_softmax": _softmax(nn.LogSoftmax), "layer_norm": layer_norm, "group_norm": group_norm,
-    "scaled_dot_product_attention": attention,
+    "tanh_": _plain(nn.Tanh), "elu_": _plain(_elu), "softmax": _softmax(nn.Softmax), "_softmax": _softmax(nn.Softmax),
+    "log_softmax": _softmax(nn.LogSoftmax), "_log_softmax": _softmax(nn.LogSoftmax), "layer_norm": layer_norm,
+    "group_norm": group_norm, "scaled_dot_product_attention": attention,
 }  # fmt: skip
