@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -106,7 +107,7 @@ def spikingjelly(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: 
             state.reset_net(snn)
             mean = sum(snn(x) for _ in range(steps)) / steps
     except Exception as error:  # whatever a peer says to a stranger's model is the result
-        said = (str(error).strip().splitlines() or [""])[0][:120]
+        said = re.sub(r" at 0x\w+", "", (str(error).strip().splitlines() or [""])[0])[:120]
         return {**about, "converted": False, "error": f"{type(error).__name__}: {said}"}
     return {**about, "converted": True, "relative_error": {str(steps): relative(mean, wanted)}}
 

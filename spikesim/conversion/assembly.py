@@ -80,7 +80,7 @@ class _Assembly:
         )
         return Network(
             self.modules, self.edges, output=output, input_shape=self.draft.input_shape, readout=self.draft.readout,
-            conversion=Conversion(*entry, self.draft.calibration.parts), calibration=self.draft.calibration.first,
+            conversion=Conversion(*entry), calibration=self.draft.calibration.first,
         ).eval().requires_grad_(False)  # fmt: skip
 
     def _gathered(self, node: Node) -> tuple[list[str], Carry]:
