@@ -22,9 +22,11 @@ from .layers import (
     Concat,
     CumulativeMaxPool2d,
     DelayedLinear,
+    Divide,
     Gain,
     MatMul,
     Multiply,
+    Pointwise,
     Rearrange,
     Reduce,
     Reshape,
@@ -106,6 +108,8 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     Concat: ("dim",),
     Multiply: (),
     MatMul: (),
+    Divide: (),
+    Pointwise: ("name",),
     Attention: ("scale", "causal"),
     nn.GELU: ("approximate",),
     nn.SiLU: (),
@@ -120,12 +124,18 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Softsign: (),
     nn.Softmax: ("dim",),
     nn.LogSoftmax: ("dim",),
+    nn.CELU: ("alpha",),
+    nn.RMSNorm: ("normalized_shape", "eps", "elementwise_affine"),
     nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine"),
     nn.GroupNorm: ("num_groups", "num_channels", "eps", "affine"),
 }
 """Node kinds that can be saved and the constructor arguments that describe them (a bias is seen in the tensors)."""
 
 _KINDS = {kind.__name__: kind for kind in _SETTINGS}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
 
 
 def _named(value: Any) -> dict[str, Any]:
@@ -258,7 +268,7 @@ def load(path: str | Path) -> Network:
         raise ArtefactError(must(f"{where / 'network.safetensors'}", "a safetensors file", str(error))) from None
     calibration = tensors.pop("calibration", None)
     stored = described["conversion"] or {}
-    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    options: dict[str, Any] = {k: _tuples(v) for k, v in stored.items()}
     conversion = Conversion(**options) if stored else None
     network = Network(
         {name: rebuild_node(name, node, tensors) for name, node in described["nodes"].items()},

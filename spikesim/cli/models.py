@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..network import Network
 
 MODEL_HELP = "Folder written by `convert` or ss.save, a .nir file, or package.module:function."
-ANN_HELP = "An .onnx file, or package.module:function that returns the ANN (your own code is run)."
+ANN_HELP = "An .onnx or .pt2 file, or package.module:function that returns the ANN (your own code is run)."
 
 
 def built(name: str) -> Any:
@@ -36,18 +36,18 @@ def built(name: str) -> Any:
 def read_ann(name: str, weights: Path | None) -> tuple[nn.Module, Callable[[Any], Any]]:
     """An ANN and what makes its inputs of a data set (nothing, unless its builder returns a pair).
 
-    name  an .onnx file, or package.module:function; weights  .safetensors, .npz or a state-dict file for the latter
+    name  an .onnx or .pt2 file, or package.module:function; weights  .safetensors, .npz or a state-dict file for the latter
     """
     from torch import nn
 
-    if name.endswith(".onnx"):
-        from ..conversion import OnnxModel
+    if name.endswith((".onnx", ".pt2")):
+        from ..conversion import ExportedModel, OnnxModel
 
         if weights is not None:
-            raise ParameterError(must("--weights", "absent for an .onnx file, which has its own", str(weights)))
-        return OnnxModel(name), _as_it_is
+            raise ParameterError(must("--weights", "absent for a file that has its own", str(weights)))
+        return (OnnxModel if name.endswith(".onnx") else ExportedModel)(name), _as_it_is
     if ":" not in name or Path(name).exists():
-        rule = "an .onnx file, or package.module:function that returns an nn.Module"
+        rule = "an .onnx or .pt2 file, or package.module:function that returns an nn.Module"
         raise ParameterError(must("MODEL", rule, name, "use .onnx or module:function"))
     model = built(name)
     model, transform = model if isinstance(model, tuple) and len(model) == 2 else (model, _as_it_is)

@@ -20,6 +20,7 @@ _HOMES = {
     "local_threshold_balance": ("LocalThresholdBalance",),
     "mse_threshold": ("MseThreshold",),
     "offset_correction": ("OffsetCorrection",),
+    "exported_file": ("ExportedModel",),
     "onnx_file": ("OnnxModel",),
     "oracle": ("layer_synchronous",),
     "pool_before_neuron": ("PoolBeforeNeuron",),

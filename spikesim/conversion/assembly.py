@@ -70,7 +70,14 @@ class _Assembly:
             self.modules[node.name], self.carries[node.name] = self._built(node, carry)
             self.edges += [Edge(source, node.name) for source in sources]
         output = self._settled(self.draft.output)
-        entry = (tuple(self.entry_linear), tuple(self.entry_neurons), None, recipe, tuple(self.entry_scales))
+        entry = (
+            tuple(self.entry_linear),
+            tuple(self.entry_neurons),
+            None,
+            recipe,
+            tuple(self.entry_scales),
+            self.draft.calibration.parts,
+        )
         return Network(
             self.modules, self.edges, output=output, input_shape=self.draft.input_shape, readout=self.draft.readout,
             conversion=Conversion(*entry), calibration=self.draft.calibration.first,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -80,6 +80,16 @@ class Node:
     initial: float | Tensor = 0.0
     neuron: NeuronKind = NeuronKind()
     current: Tensor | None = None
+
+
+def needed(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
+    """The nodes that the output depends on, in their order."""
+    wanted, kept = {output}, []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted.update(node.sources)
+            kept.append(node)
+    return tuple(reversed(kept))
 
 
 @dataclass(frozen=True)

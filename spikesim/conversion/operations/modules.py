@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -82,9 +82,15 @@ _CALLS: dict[type[nn.Module], Callable[[Any], Call]] = {
     nn.Flatten: _named("flatten", "start_dim", "end_dim"), nn.Unflatten: _named("unflatten", "dim", "unflattened_size"),
     nn.PixelShuffle: _named("pixel_shuffle", "upscale_factor"),
     nn.PixelUnshuffle: _named("pixel_unshuffle", "downscale_factor"),
+    nn.ChannelShuffle: _named("channel_shuffle", "groups"), nn.GLU: _named("glu", "dim"),
+    nn.Threshold: _named("threshold", "threshold", "value"), nn.CELU: _named("celu", "alpha"),
+    nn.LogSigmoid: _named("logsigmoid"), nn.Softsign: _named("softsign"),
+    nn.RMSNorm: _named("rms_norm", "normalized_shape", "weight", "eps"),
     nn.Upsample: _named("interpolate", "size", "scale_factor", "mode", "align_corners"),
 }  # fmt: skip
-LEAVES: tuple[type[nn.Module], ...] = (*_CALLS, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ConstantPad2d)
+_PADS = ((nn.modules.padding._ConstantPadNd, "constant"), (nn.modules.padding._ReflectionPadNd, "reflect"),
+         (nn.modules.padding._ReplicationPadNd, "replicate"), (nn.modules.padding._CircularPadNd, "circular"))  # fmt: skip
+LEAVES: tuple[type[nn.Module], ...] = (*_CALLS, *(kind for kind, _ in _PADS))
 """Module types that are read as they are."""
 
 
@@ -93,4 +99,7 @@ def module_call(module: nn.Module) -> Call | None:
     kind = next((kind for kind in _CALLS if isinstance(module, kind)), None)
     if kind is not None:
         return _CALLS[kind](module)
-    return None if not isinstance(module, LEAVES) else ("pad", cast("tuple[Any, ...]", ()), {})
+    for kind, mode in _PADS:
+        if isinstance(module, kind):
+            return "pad", (module.padding, mode, getattr(module, "value", None)), {}
+    return None
