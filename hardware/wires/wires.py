@@ -98,7 +98,7 @@ class Wires:
             rule = f"booleans (batch, {g.shape[0]})"
             raise ShapeError(must("Wires.active", rule, f"{active.dtype} {active.shape}"))
         v = np.broadcast_to(np.asarray(v, np.float64), active.shape) if np.ndim(v) == 0 else v
-        v = batched("Wires.v", v, g.shape[0])
+        v = batched("Wires.v", np.asarray(v), g.shape[0])
         if v.shape != active.shape:
             raise ShapeError(must("Wires.v", f"a number or {active.shape}", str(v.shape)))
         ladder = self._ladder(g)

@@ -84,11 +84,11 @@ def _replaced(nodes: Nodes, floor: Node, output: str) -> Nodes:
         rule = "part of a quantised activation: equal steps between a lowest and a highest value"
         raise ConversionError(must(f"ann.{floor.path}", rule, "another rounding"))
     length, pieces = found
-    last, fresh, source = after[length], list[Node](), first.sources[0]
+    last, fresh, reads = after[length], list[Node](), first.sources[0]
     for i, module in enumerate(pieces):
         name = last.name if i == len(pieces) - 1 else f"{floor.name}_{i}"
-        fresh.append(Node(name, module, (source,), floor.path))
-        source = name
+        fresh.append(Node(name, module, (reads,), floor.path))
+        reads = name
     gone = {node.name for node in (*before, *after[: length + 1])}
     place = next(i for i, node in enumerate(nodes) if node.name == last.name)
     kept = [node for node in nodes[:place] if node.name not in gone]

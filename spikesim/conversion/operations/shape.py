@@ -76,7 +76,8 @@ def pad(s: Sketch, x: Ref, pad: Any, mode: Any = "constant", value: float | None
 def glu(s: Sketch, x: Ref, dim: int = -1) -> Ref:
     """a sigmoid(b) of two halves."""
     size = x.shape[dim] // 2
-    a, b = (s.rearranged(x, lambda t, at=at: t.narrow(dim, at, size)) for at in (0, size))
+    a = s.rearranged(x, lambda t: t.narrow(dim, 0, size))
+    b = s.rearranged(x, lambda t: t.narrow(dim, size, size))
     return difference(s, Multiply(), a, difference(s, nn.Sigmoid(), b))
 
 
