@@ -29,7 +29,7 @@ from benchmarks.cifar_nets import CALIBRATION, NETS, SUFFIX, folder, images, tra
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 IMAGES, BATCH = 500, 100
-UPDATES, UPDATE_BATCH = 1000, 32
+UPDATES, UPDATE_BATCH = 300, 32
 """Batches that SpikingJelly's local threshold balancing is shown, and images in each."""
 
 TOGETHER = 800
