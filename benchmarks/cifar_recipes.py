@@ -65,7 +65,7 @@ OURS = (
 )  # fmt: skip
 """Our recipes; "levels" has 4 event lines and "burst" up to 3 spikes a step, all others one."""
 
-TUNED = (Plan("signed", True), Plan("max", True), Plan("cos", longest=16), Plan("binary", longest=16))
+TUNED = (Plan("max", True, 16), Plan("signed", True, 16), Plan("cos", longest=16), Plan("binary", longest=16))
 """For quantised networks, whose thresholds are trained: "max" is binary spikes as they are, "binary" has its biases
 calibrated too."""
 
