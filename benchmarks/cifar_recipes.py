@@ -2,6 +2,7 @@
 
     .venv-peers/bin/python -m benchmarks.cifar_recipes resnet20 [RECIPE ...]    # some cells; -qcfs: fine-tuned copies
     .venv-peers/bin/python -m benchmarks cifar_recipes                          # what is missing, and the results
+    python -m benchmarks.cifar_recipes --record                                 # the cells there are, as results
     python -m benchmarks.cifar_table                                            # tables and figure of the results
 
 Every contender is calibrated with the same 512 training images, unlabelled, and shown the same IMAGES test images, drawn
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 
 import spikesim as ss
 from benchmarks.cifar_nets import CALIBRATION, NETS, SUFFIX, folder, images, trained
+from benchmarks.harness import record
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 IMAGES, BATCH = 500, 100
@@ -211,4 +213,8 @@ def measure() -> list[Cell]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    fill(sys.argv[1], tuple(sys.argv[2:]), path=folder() / "cells.jsonl", data=subset())
+    cells_file = folder() / "cells.jsonl"
+    if sys.argv[1] == "--record":
+        print(record("cifar_recipes", known(cells_file)))
+    else:
+        fill(sys.argv[1], tuple(sys.argv[2:]), path=cells_file, data=subset())
