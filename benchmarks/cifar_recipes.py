@@ -2,6 +2,7 @@
 
     .venv-peers/bin/python -m benchmarks.cifar_recipes resnet20 [RECIPE ...]    # some cells; -qcfs: fine-tuned copies
     .venv-peers/bin/python -m benchmarks cifar_recipes                          # what is missing, and the results
+    python -m benchmarks.cifar_recipes --record                                 # the cells there are, as results
     python -m benchmarks.cifar_table                                            # tables and figure of the results
 
 Every contender is calibrated with the same 512 training images, unlabelled, and shown the same IMAGES test images, drawn
@@ -26,10 +27,11 @@ from torch import Tensor, nn
 
 import spikesim as ss
 from benchmarks.cifar_nets import CALIBRATION, NETS, SUFFIX, folder, images, trained
+from benchmarks.harness import record
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 IMAGES, BATCH = 500, 100
-UPDATES, UPDATE_BATCH = 1000, 32
+UPDATES, UPDATE_BATCH = 300, 32
 """Batches that SpikingJelly's local threshold balancing is shown, and images in each."""
 
 TOGETHER = 800
@@ -65,7 +67,7 @@ OURS = (
 )  # fmt: skip
 """Our recipes; "levels" has 4 event lines and "burst" up to 3 spikes a step, all others one."""
 
-TUNED = (Plan("signed", True), Plan("max", True), Plan("cos", longest=16), Plan("binary", longest=16))
+TUNED = (Plan("max", True, 16), Plan("signed", True, 16), Plan("cos", longest=16), Plan("binary", longest=16))
 """For quantised networks, whose thresholds are trained: "max" is binary spikes as they are, "binary" has its biases
 calibrated too."""
 
@@ -211,4 +213,8 @@ def measure() -> list[Cell]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    fill(sys.argv[1], tuple(sys.argv[2:]), path=folder() / "cells.jsonl", data=subset())
+    cells_file = folder() / "cells.jsonl"
+    if sys.argv[1] == "--record":
+        print(record("cifar_recipes", known(cells_file)))
+    else:
+        fill(sys.argv[1], tuple(sys.argv[2:]), path=cells_file, data=subset())
