@@ -135,7 +135,7 @@ def test_chains_run_as_stages(name: str) -> None:
     make, shape = NETWORKS[name]
     network = make()
     ss.run(network, drawn((2, 1, *shape)))
-    assert network._programs[shape] is not None
+    assert network._programs[shape, torch.float32] is not None
 
 
 SIDES = st.integers(1, 3)
