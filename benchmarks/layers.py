@@ -29,7 +29,7 @@ def measured(name: str, layer: torch.nn.Module, shape: tuple[int, ...], rounds: 
     with c.threads(2), torch.no_grad():
         times = harness.spent({**ways, "dense": lambda: ss.run(net, dense, engine=ss.Fused())}, rounds)
     slope, base = np.polyfit(SHARES, [min(times[str(share)]) for share in SHARES], 1)
-    program = net._programs[tuple(shape[2:])]
+    program = net._programs[tuple(shape[2:]), torch.float32]
     chosen = program.stages[0].break_even if program is not None else None
     crossover = (min(times["dense"]) - base) / slope
     return [

@@ -49,7 +49,7 @@ def from_snntorch(
     Raises ConversionError for any other module and for what has no counterpart here: `inhibition`, `state_quant`,
     graded spikes.
     """
-    layers = {name: copy.deepcopy(module) for name, module in _named(modules)}
+    layers = {name: _copied(module) for name, module in _named(modules)}
     if weights is not None:
         _fill(layers, weights)
     nodes: dict[str, nn.Module] = {}
@@ -63,6 +63,13 @@ def from_snntorch(
             edges += [Edge(name, back, 1), Edge(back, name)]
         last = name
     return Network(nodes, edges, output=last, **{"readout": Sum(), **options}).eval()
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy; membranes that a run has left in it, which torch copies only as leaves, are cut from their graph."""
+    held = [t for part in module.modules() for t in (*vars(part).values(), *part._buffers.values())]
+    cut = {id(t): t.detach().clone() for t in held if isinstance(t, Tensor) and not t.is_leaf}
+    return copy.deepcopy(module, cut)
 
 
 def _named(modules: Any, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import spikesim as ss
+from benchmarks import limits
 from spikesim import errors
 from spikesim.core.files import read_json, write_json, written
 from spikesim.core.ledger import Key
+from spikesim.core.simd import LINE, aligned
 from spikesim.units import quantity, si
 
 
@@ -81,3 +83,14 @@ def test_all_names_are_exported() -> None:
     assert all(getattr(ss, name) is not None for name in ss.__all__)
     with pytest.raises(AttributeError):
         ss.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, np.uint16])
+def test_aligned_arrays_begin_on_a_cache_line(dtype: type) -> None:
+    kept = [aligned(3, 5, 7, dtype=dtype) for _ in range(20)]
+    assert all(a.ctypes.data % LINE == 0 and a.shape == (3, 5, 7) and a.dtype == dtype and not a.any() for a in kept)
+    assert aligned(0, 64).size == 0
+
+
+def test_limits_of_the_machine_are_measured() -> None:
+    assert 0 < limits.row_seconds(8, 16, 1) < 1 and limits.copy_rate(1, 1) > 0

@@ -62,7 +62,7 @@ def test_every_neuron_reset_and_delay(kind: str) -> None:
             nn.Linear(30, 20),
             neuron(kind, reset_mechanism=reset, reset_delay=late),
             nn.Linear(20, 5),
-            snn.Leaky(0.9),
+            snn.Leaky(0.9, threshold=0.2),
         ]
         theirs = stepped(modules, x)
         network = from_snntorch(modules)
