@@ -3,7 +3,7 @@
     confidence after t steps   c_t = max softmax(readout of outputs 1..t);   exit at the first t with c_t >= threshold
 
 Outputs of a converted network are in the ANN's units, so softmax means what it meant for the ANN. The threshold is
-chosen on inputs without labels: the lowest at which the early answers are those of all T steps, up to a tolerance.
+chosen on inputs without labels: the lowest at which the early answers are those of all T steps.
 State goes in and out of `run`, so a batch is cut after every step and only the samples that go on are kept.
 """
 
@@ -101,16 +101,20 @@ def run_until(
 def chosen_confidence(
     network: Network, data: Data, *, steps: int, tolerance: float = 0.002, seeds: Seeds | None = None
 ) -> Confidence:
-    """The lowest threshold at which at most `tolerance` of the answers on `data` differ from those after all steps.
+    """The lowest threshold at which hardly an answer on `data` differs from that after all steps.
 
-    Labels are not looked at. With fewer than 1 / tolerance samples none may differ. 1 where no threshold will do.
+        differing answers = 0,    or    (differing answers + 1) / (N + 1) <= tolerance
+
+    One more than were seen, because the lowest threshold that does is also the luckiest. Labels are not looked at.
+    1 where no threshold will do.
     """
     number("chosen_confidence.tolerance", tolerance, at_least=0, at_most=1)
     running = running_readouts(network, data, steps=steps, seeds=seeds)
     late = running[-1].argmax(-1)
     for threshold in torch.cat([torch.linspace(0.1, 0.9, 33), 1 - torch.logspace(-1, -6, 41)]).tolist():
         early = exits(running, Confidence(threshold)).readout.argmax(-1)
-        if float((early != late).float().mean()) <= tolerance:
+        differing = int((early != late).sum())
+        if not differing or (differing + 1) / (len(late) + 1) <= tolerance:
             return Confidence(threshold)
     return Confidence(1.0)
 
