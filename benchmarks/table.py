@@ -14,6 +14,9 @@ LINES = (
     ("W1 neuron layer, batch 32", "w1", 2, 32, "spikesim, float32 spikes into", 8),
     ("W2 events to scores, batch 128", "w2", 2, 128, "spikesim, events", 28),
     ("W2 one sample", "w2", 1, 1, "spikesim, events", 50),
+    ("W2 batch, float16 rows", "w2", 2, 128, "spikesim, events, float16", None),
+    ("W2 batch, int8 rows", "w2", 2, 128, "spikesim, events, int8", None),
+    ("W2 one sample, int8 rows", "w2", 1, 1, "spikesim, events, int8", None),
     ("recordings to events", "w2", 1, 128, "raw: spikesim, every event", 35),
     ("recordings to events, merged", "w2", 1, 128, "raw: spikesim, events of a pixel", None),
     ("W2b reservoir", "w2b", 2, 128, "spikesim, events", 16),
@@ -48,7 +51,7 @@ def table() -> str:
 
 ALSO = {
     "share_of_copy": "of a copy's speed", "ratio_to_torch_sparse": "x torch.sparse",
-    "ratio_to_best_compiled": "x best compiled peer",
+    "ratio_to_best_compiled": "x best compiled peer", "equal_scores": "of scores equal float32's",
 }  # fmt: skip
 
 

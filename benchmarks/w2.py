@@ -2,6 +2,7 @@
 
 Also the latency of one sample at 1 thread, and the step before: raw recordings to binned events, beside tonic. Events
 and frames are made before the clock starts; scores are spike counts. torch.sparse is the trick a clever user tries.
+Rows of float16 and int8 weights say what share of the scores equals float32's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from benchmarks import contenders as c
 from benchmarks.workloads import BETA, INPUTS, SIDE, THRESHOLD, dense_weights, strokes
 
 STEPS, BATCH = 100, 128
+NARROW = (ss.EventDriven(weights=torch.float16), ss.EventDriven(weights=torch.int8))
+"""Weight rows of fewer bits, reported apart: another result than the peers compute."""
 
 
 def measure(rounds: int = 7) -> list[dict[str, Any]]:
@@ -43,6 +46,8 @@ def measured(raster: ss.SparseRaster, w1: Tensor, w2: Tensor, count: int, rounds
     x = flat.dense()
     run = ss.run(net, flat, record=["1"])
     ours = {"spikesim, events": lambda: ss.run(net, flat).readout}
+    narrow = {f"spikesim, events, {str(e.weights).removeprefix('torch.')} rows": e for e in NARROW}
+    ours |= {name: lambda e=engine: ss.run(net, flat, engine=e).readout for name, engine in narrow.items()}
     peers = {
         "snnTorch Leaky, per step": lambda: snntorch(w1, w2, x), "SpikingJelly LIFNode": lambda: spikingjelly(w1, w2, x),
         "Norse LIFBox": lambda: norse(w1, w2, x), "Sinabs LIF": lambda: sinabs(w1, w2, x),
@@ -52,8 +57,17 @@ def measured(raster: ss.SparseRaster, w1: Tensor, w2: Tensor, count: int, rounds
         "w2", ours, peers, others, raster.batch, count=count, rounds=rounds, batch=raster.batch,
         density=round(raster.density, 4), firing=round(float(run.recording["1"].mean()), 4),
     )  # fmt: skip
+    for row in rows:
+        if row["name"] in narrow:
+            row |= agreement(run.readout, ss.run(net, flat, engine=narrow[row["name"]]).readout)
     sparse_s = next(row["median_s"] for row in rows if row["name"].startswith("torch.sparse"))
     return [{**r, "ratio_to_torch_sparse": sparse_s / r["median_s"]} if "median_s" in r else r for r in rows]
+
+
+def agreement(wide: Tensor, narrow: Tensor) -> dict[str, float]:
+    """Shares of spike counts (B, classes), and of the classes read off them, that equal those of float32 weights."""
+    classes = wide.argmax(1) == narrow.argmax(1)
+    return {"equal_scores": float((wide == narrow).float().mean()), "equal_classes": float(classes.float().mean())}
 
 
 def flattened(raster: ss.SparseRaster) -> ss.SparseRaster:

@@ -14,10 +14,14 @@ from typing import Any
 
 _HOMES = {
     "crossbar": ("Tally",),
-    "deployment": ("Chip", "deploy", "sample_chips"),
+    "chips": ("Chip", "load_chip"),
+    "deployment": ("deploy", "sample_chips"),
     "energy": ("EnergyReport", "estimate", "price"),
-    "macro": ("Constant", "Macro"),
-    "presets": ("load_macro", "macro_names"),
+    "constant": ("Constant",),
+    "fit": ("DeviceFit", "fit_device"),
+    "macro": ("Macro",),
+    "measured": ("read_map",),
+    "presets": ("fault_names", "load_device", "load_macro", "macro_names"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

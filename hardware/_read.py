@@ -19,7 +19,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from spikesim.core import philox as philox_module
 from spikesim.core.kernel import kernel
@@ -215,13 +215,13 @@ def _convert(total, lsb, top):  # type: ignore[no-untyped-def]
     return above
 
 
-@kernel(reference=read_reference, parallel=True, depends=(philox_module,))
-def read_kernel(events, ids, layout, cells, draw, out, counts, peaks):  # type: ignore[no-untyped-def]
+@kernel(reference=read_reference, items=lambda *a: len(a[5]), depends=(philox_module,))
+def read_kernel(events, ids, layout, cells, draw, out, counts, peaks, begin, end):  # type: ignore[no-untyped-def]
     """events (ptr, idx int32, val int32) of rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros;
     counts (R, row tiles, 3 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
     ptr, _, val = events
     row_tiles, columns, patches = cells.lsb.size, cells.g.shape[1], layout.high * layout.wide
-    for r in prange(out.shape[0]):
+    for r in range(begin, end):
         current = np.zeros((row_tiles, patches, columns), np.float32)
         square, driven = np.zeros_like(current), np.zeros((row_tiles, patches), np.int32)
         sample = np.uint64(ids[r % ids.size]) & philox_module.MASK

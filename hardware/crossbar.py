@@ -16,7 +16,9 @@ from spikesim.errors import ParameterError, ShapeError, must
 from spikesim.layers.counting import event_lists
 
 from ._read import CLIPPED, CONDUCTANCE, DRIVES, READS, Cells, Draw, Layout, read_kernel
+from .effects.spread import Independent, Proportional, Spread
 from .macro import Macro
+from .stored import Stored
 
 MOST = 2**24
 """Largest input: the last whole number up to which float32 knows every one."""
@@ -113,6 +115,7 @@ class Crossbar:
     lsb      (row tiles,) siemens per ADC code; 0 where currents are not converted (ideal, or not calibrated yet)
     seeds    of this layer's read noise; None: reads do not fluctuate
     tally    is told of every call, where given
+    stored   what the cells were programmed to, and ended at; `g` is what a read sees of them at `age` (s)
     """
 
     macro: Macro
@@ -124,6 +127,14 @@ class Crossbar:
     lsb: np.ndarray
     seeds: Seeds | None
     tally: Tally | None = None
+    stored: Stored | None = None
+    age: float = 0.0
+
+    def aged(self, seconds: float) -> Crossbar:
+        """The same cells `seconds` after programming."""
+        if self.stored is None:
+            raise ParameterError(must("Crossbar.stored", "given for cells to age", "nothing"))
+        return replace(self, g=self.stored.conductances(self.macro, seconds), age=seconds)
 
     @property
     def outputs(self) -> int:
@@ -179,7 +190,7 @@ class Crossbar:
         counts = np.zeros((len(rows), self.tiles[0], CONDUCTANCE + self.tiles[1]), np.int64)
         most = np.zeros((0 if self.tally is None else len(rows), self.tiles[0]), np.float32)
         low, high = split(0 if self.seeds is None else self.seeds.key)
-        noise = np.float32(self.macro.device.read_noise)
+        noise = np.float32(relative_noise(self.macro.device.reading, self.macro.device.kind))
         draw = Draw(low, high, ctx.step0, bool(self.seeds is not None and noise > 0))
         cells = Cells(self.g, self._nanosiemens(), self.lsb, np.float32(self.macro.adc.top), noise)
         read_kernel(
@@ -221,6 +232,16 @@ class Crossbar:
                 }  # fmt: skip
                 for action, count in booked.items():
                     ctx.ledger.add(ctx.where, f"{row_tile}.{column_tile}", action, count)
+
+
+def relative_noise(reading: Spread, kind: str) -> float:
+    """The share of its conductance by which a cell fluctuates. ParameterError for noise that is no such share."""
+    if isinstance(reading, Proportional):
+        return reading.share
+    if isinstance(reading, Independent) and reading.value == 0:
+        return 0.0
+    rule = "proportional to the conductance in this version of the read kernel"
+    raise ParameterError(must(f"{kind}.reading", rule, type(reading).__name__))
 
 
 class Programmed(nn.Module):

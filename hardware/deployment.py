@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ from spikesim.layers import CumulativeMaxPool2d
 from spikesim.network import INPUT, Network
 from spikesim.neurons import Neuron, SignedIF
 
+from .chips import Chip
 from .crossbar import Crossbar, Drive, Patches, Programmed, Tally
 from .macro import Macro
 from .mappings.differential import DifferentialPair
+from .stored import from_measured, write
 
 PLACES = ("crossbar", "digital")
 ANALOG_LEVELS = 255
@@ -31,67 +33,9 @@ CALIBRATION_STEPS = 16
 """Steps over which stored calibration inputs are spread when the network is not bound to a number of steps."""
 
 
-@dataclass(frozen=True)
-class Chip:
-    """One emulated chip: a network whose linear nodes are crossbars. `ss.run(chip, x)` works as for the network.
-
-    network   with programmed nodes          macro    the design
-    source    the network that was deployed  warnings what may not work, with numbers
-    """
-
-    network: Network
-    source: Network
-    macro: Macro
-    warnings: tuple[str, ...] = ()
-
-    def __call__(self, *arguments: Any, **options: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        return self.network(*arguments, **options)
-
-    @property
-    def readout(self) -> Any:
-        """The network's readout."""
-        return self.network.readout
-
-    @property
-    def conversion(self) -> Any:
-        """What the network remembers of its ANN."""
-        return self.network.conversion
-
-    def bound(self, steps: int) -> Chip:
-        """The chip for rasters of `steps` bins: thresholds and biases are digital, so the cells stay as they are."""
-        return replace(self, network=self.network.bound(steps), source=self.source.bound(steps))
-
-    @property
-    def crossbars(self) -> dict[str, Crossbar]:
-        """Node name -> its crossbar."""
-        return {n: m.operator for n, m in self.network.nodes.items() if isinstance(m, Programmed)}
-
-    def conductances(self, node: str) -> tuple[np.ndarray, np.ndarray]:
-        """G+ and G- of a node, (rows, n_out) in siemens."""
-        if node not in self.crossbars:
-            raise GraphError(must("chip.conductances", "a programmed node", node, nearest(node, self.crossbars)))
-        g = self.crossbars[node].g
-        return g[:, 0::2].copy(), g[:, 1::2].copy()
-
-    def watched(self, tally: Tally, *, quiet: bool = False) -> Chip:
-        """The same chip telling `tally` of every conversion; `quiet`: without read noise."""
-        changes = {"tally": tally, "seeds": None} if quiet else {"tally": tally}
-        nodes = {n: m.with_crossbar(**changes) for n, m in self.network.nodes.items() if isinstance(m, Programmed)}
-        return replace(self, network=self.network.replaced(nodes))
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """One dict per programmed node: drive, rows and columns of cells, arrays (row, column tiles), utilisation."""
-        for name, crossbar in self.crossbars.items():
-            rows, columns = crossbar.g.shape
-            yield {
-                "node": name, "drive": crossbar.drive.name, "rows": rows, "columns": columns,
-                "arrays": crossbar.tiles, "utilisation": crossbar.utilisation,
-            }  # fmt: skip
-
-
 def deploy(
     network: Network, macro: Macro, *, seeds: Seeds, place: Mapping[str, str] | None = None,
-    calibration: Tensor | None = None,
+    calibration: Tensor | None = None, measured: Mapping[str, np.ndarray] | None = None,
 ) -> Chip:  # fmt: skip
     """Program `network` into one chip of `macro`.
 
@@ -99,6 +43,8 @@ def deploy(
     place        {node: "digital"} leaves a linear node outside the arrays
     calibration  inputs (T, B, *shape) that classify drives and set converter ranges; None takes those that conversion
                  kept, spread over time; without any, ranges cover every row at once, and the chip says so
+    measured     {node: conductances (rows, 2 n_out) in siemens} of real cells (`hardware.read_map`), columns 2o and
+                 2o+1 the pair of output o, which take the place of programmed ones; they age, fail and are read alike
     Raises GraphError for a node that is not there or cannot be mapped, ParameterError for weights or calibration
     inputs that are not finite.
     """
@@ -111,7 +57,12 @@ def deploy(
         raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
     x = _calibration_input(network, calibration, seeds)
     drives = _drives(network, chosen, x)
-    programmed = {n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n))) for n in chosen}
+    maps = dict(measured or {})
+    for name in set(maps) - set(chosen):
+        raise GraphError(must("deploy.measured", "of nodes on crossbars", name, nearest(name, chosen)))
+    programmed = {
+        n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n), maps.get(n))) for n in chosen
+    }
     chip = Chip(network.replaced(programmed), network, macro)
     ranges = _ranges(chip, x)
     nodes = {name: node.with_crossbar(lsb=macro.adc.lsb(ranges[name])) for name, node in programmed.items()}
@@ -211,22 +162,25 @@ def _drive(x: Tensor, signed: bool) -> Drive:
     return Drive(1 if largest <= 1 else 0, signed)
 
 
-def _program(name: str, module: Any, macro: Macro, drive: Drive, seeds: Seeds) -> Crossbar:
+def _program(
+    name: str, module: Any, macro: Macro, drive: Drive, seeds: Seeds, measured: np.ndarray | None = None
+) -> Crossbar:  # fmt: skip
     weight = module.weight.detach().numpy().astype(np.float64)
     if not np.isfinite(weight).all():
         raise ParameterError(must(f"network.{name}.weight", "finite", float(weight[~np.isfinite(weight)].flat[0])))
     rows = weight.reshape(len(weight), -1).T  # (C kh kw, n_out)
     positive, negative, scale = DifferentialPair(macro.device.g_min, macro.device.g_max).conductances(rows)
-    generator = seeds.child("programming").generator()
-    cells = np.empty((rows.shape[0], 2 * rows.shape[1]), np.float32)
-    for column, target in ((0, positive), (1, negative)):
-        cells[:, column::2] = macro.device.program(target, generator)
+    targets = np.stack([positive, negative], 2).reshape(len(rows), -1)
+    stored = write(targets, macro, seeds) if measured is None else from_measured(
+        measured, targets.shape, seeds, f"deploy.measured[{name}]"
+    )  # fmt: skip
+    cells = stored.conductances(macro)
     patches = Patches()
     if isinstance(module, nn.Conv2d):
         patches = Patches(module.kernel_size, module.stride, _padding(module), True)  # type: ignore[arg-type]
     bias = np.zeros(len(weight), np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
     lsb = np.zeros(-(-rows.shape[0] // macro.rows), np.float32)
-    return Crossbar(macro, patches, drive, cells, scale, bias, lsb, seeds.child("read"))
+    return Crossbar(macro, patches, drive, cells, scale, bias, lsb, seeds.child("read"), stored=stored)
 
 
 def _padding(module: nn.Conv2d) -> tuple[int, int]:
@@ -255,13 +209,14 @@ def _shown(chip: Chip, x: Tensor, tally: Tally) -> None:
 
 def _warnings(chip: Chip, x: Tensor | None) -> tuple[str, ...]:
     """What may not work on this chip: no calibration; converters that saturate on the calibration inputs."""
+    said = chip.macro.device.warnings
     if x is None:
-        return ("no calibration inputs: converter ranges cover all rows at once, which wastes most codes",)
+        return (*said, "no calibration inputs: converter ranges cover all rows at once, which wastes most codes")
     if chip.macro.adc.headroom >= 1:  # nothing is above the largest current met
-        return ()
+        return said
     tally = Tally()
     _shown(chip, x, tally)
-    return clipping_warnings(tally)
+    return (*said, *clipping_warnings(tally))
 
 
 def clipping_warnings(tally: Tally) -> tuple[str, ...]:

@@ -9,19 +9,10 @@ from spikesim.core.ledger import Action
 from spikesim.core.params import check, number
 from spikesim.errors import ParameterError, must
 
+from .constant import Constant
 from .converters.base import Converter
 from .devices.base import Device
-
-
-@dataclass(frozen=True)
-class Constant:
-    """One number of a macro: key, text as written with unit, SI value, status (measured, fit, paper, assumed), source."""
-
-    key: str
-    text: str
-    value: float
-    status: str
-    source: str
+from .faults.base import Faults
 
 
 @dataclass(frozen=True)
@@ -34,6 +25,7 @@ class Macro:
     prices                 joules per action; the array itself is V^2 t G
     g_max_range            the window's top (S) at both ends of what is assumed about the conductance scale
     note                   what a reader of any result must know; printed with every estimate
+    faults                 of cells, rows and columns of every array
     Raises ParameterError.
     """
 
@@ -52,6 +44,7 @@ class Macro:
     g_max_range: tuple[float, float]
     constants: tuple[Constant, ...]
     note: str = ""
+    faults: Faults = Faults()
 
     def __post_init__(self) -> None:
         check(self, "rows", at_least=1, at_most=2**16, integer=True)

@@ -3,41 +3,44 @@
     [adc]
     bits = { value = 8, status = "assumed", source = "..." }
 
-status: measured, fit, paper, assumed. Unknown keys and wrong units are refused with file, key and nearest spelling.
+status: measured, fit, paper, assumed; a value may be a list. What a device or a preset of faults says on its own (its
+defaults) need not be repeated. Unknown keys and wrong units are refused with file, key and nearest spelling.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from spikesim.core import registry
 from spikesim.core.ledger import Action
-from spikesim.errors import ParameterError, PresetError, must, nearest
+from spikesim.errors import ParameterError, PresetError, RangeError, must, nearest
 from spikesim.units import quantity
 
-from . import converters, devices
-from .macro import Constant, Macro
+from . import converters, devices, faults
+from .constant import STATUS, Constant, Value, defaults, units
+from .devices.base import Device
+from .macro import Macro
 
 FOLDER = Path(__file__).parent / "macros"
-STATUS = ("measured", "fit", "paper", "assumed")
 TEXTS = ("name", "description", "source", "note")
-FAMILIES = {"device": (devices, "Cell"), "adc": (converters, "ADC")}
+FAMILIES = {"device": (devices, "Cell"), "adc": (converters, "ADC"), "faults": (faults, "Faults")}
 """Tables whose `kind` names a member of a family, and the class it holds."""
 OF_THE_MACRO = ("adc.t_convert", "adc.columns_per_converter", "device.g_max_low", "device.g_max_high")
-DEFAULT_KIND = {"adc": "uniform"}
-UNITS = {
+DEFAULT_KIND = {"adc": "uniform", "faults": "given"}
+MACRO_UNITS = {
     "array.rows": "", "array.columns": "", "array.v_read": "V", "array.t_read": "s",
-    "adc.bits": "", "adc.headroom": "", "adc.t_convert": "s", "adc.columns_per_converter": "",
-    "device.g_min": "S", "device.g_max": "S", "device.g_max_low": "S", "device.g_max_high": "S",
-    "device.programming_error": "", "device.read_noise": "", "device.formed_cv": "",
-    "device.forming_mean": "V", "device.forming_sd": "V",
+    "adc.t_convert": "s", "adc.columns_per_converter": "", "device.g_max_low": "S", "device.g_max_high": "S",
     **{f"price.{action.value}": "J" for action in Action},
 }  # fmt: skip
-"""Every key a macro may hold, and its unit."""
-TABLES = tuple(dict.fromkeys(key.split(".")[0] for key in UNITS))
+"""Keys of the macro itself, and their units; a family's other keys are the fields of its members."""
+TABLES = tuple(dict.fromkeys([*(key.split(".")[0] for key in MACRO_UNITS), *FAMILIES]))
+DEVICE_TABLES = ("device", "fit")
+"""Tables of a device's file: its constants, and how well they were fitted."""
 
 
 def macro_names() -> list[str]:
@@ -45,8 +48,17 @@ def macro_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load_macro(name: str | Path) -> Macro:
-    """The macro called `name`, or in the TOML file at that path. PresetError, with the nearest names, otherwise."""
+def fault_names() -> list[str]:
+    """The presets of faults."""
+    return registry.names(faults)
+
+
+def load_macro(name: str | Path, *, device: str | Path | None = None, faults: str | None = None) -> Macro:
+    """The macro called `name`, or in the TOML file at that path. PresetError, with the nearest names, otherwise.
+
+    device   a device's TOML file (`fit_device(...).save`) whose cells take the place of the macro's own
+    faults   a preset of faults ("mature", "immature") instead of the macro's own
+    """
     path = Path(name)
     if path.suffix != ".toml":
         if str(name) not in macro_names():
@@ -54,32 +66,72 @@ def load_macro(name: str | Path) -> Macro:
                 must("macro", "a known name or a .toml file", str(name), nearest(str(name), macro_names()))
             )
         path = FOLDER / f"{name}.toml"
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise PresetError(must(f"macro {path}", "a readable TOML file", str(error))) from None
+    tables = _read(path, "macro")
+    if device is not None:
+        tables["device"] = _device_table(Path(device))
+    if faults is not None:
+        tables["faults"] = {"kind": faults}
     return _macro(tables, path)
+
+
+def load_device(path: str | Path) -> Device:
+    """The cells in a device's TOML file: `[device]` with a kind and its constants, as in a macro's file."""
+    path = Path(path)
+    tables = {"device": _device_table(path)}
+    members = _members(tables, path, ("device",))
+    values = {c.key: c.value for c in _constants(tables, members, path)}
+    return _checked(path, lambda: _built("device", *members["device"], values))
+
+
+def _device_table(path: Path) -> dict[str, Any]:
+    tables = _read(path, "device")
+    for key in tables:
+        if key not in (*TEXTS, *DEVICE_TABLES):
+            raise PresetError(must(f"{path} key", "of a device's file", key, nearest(key, (*TEXTS, *DEVICE_TABLES))))
+    if not isinstance(tables.get("device"), dict):
+        raise PresetError(must(f"{path} [device]", "a table of constants", tables.get("device", "nothing")))
+    return tables["device"]
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PresetError(must(f"{what} {path}", "a readable TOML file", str(error))) from None
+
+
+def _checked(path: Path, made: Callable[[], Any]) -> Any:
+    """What `made` returns; its refusals, with the file that they come from."""
+    try:
+        return made()
+    except (ParameterError, RangeError) as error:
+        raise PresetError(f"{path}: {error}") from None
 
 
 def _macro(tables: dict[str, Any], path: Path) -> Macro:
     texts = {key: _text(tables.pop(key, ""), f"{path} {key}") for key in TEXTS}
-    kinds = {table: _kind(tables, table) for table in FAMILIES}
-    constants = {c.key: c for c in _constants(tables, path)}
+    members = _members(tables, path, tuple(FAMILIES))
+    constants = {c.key: c for c in _constants(tables, members, path)}
     values = {key: c.value for key, c in constants.items()}
-    try:
-        device, adc = (_built(table, kinds[table], values) for table in ("device", "adc"))
+
+    def made() -> Macro:
+        device, adc, struck = (_built(table, *members[table], values) for table in ("device", "adc", "faults"))
+        for table, (_, member) in members.items():
+            for known in defaults(member, table):
+                constants.setdefault(known.key, known)
+        numbers: dict[str, Any] = values
         return Macro(
             name=texts["name"] or path.stem, description=texts["description"], source=texts["source"],
             rows=_whole(values, "array.rows"), columns=_whole(values, "array.columns"),
             v_read=_given(values, "array.v_read"), t_read=_given(values, "array.t_read"), device=device, adc=adc,
             t_convert=_given(values, "adc.t_convert"),
             columns_per_converter=_whole(values, "adc.columns_per_converter"),
-            prices={Action(k.removeprefix("price.")): v for k, v in values.items() if k.startswith("price.")},
-            g_max_range=(values.get("device.g_max_low", device.g_max), values.get("device.g_max_high", device.g_max)),
-            constants=tuple(constants.values()), note=texts["note"],
+            prices={Action(k.removeprefix("price.")): v for k, v in numbers.items() if k.startswith("price.")},
+            g_max_range=(numbers.get("device.g_max_low", device.g_max), numbers.get("device.g_max_high", device.g_max)),
+            constants=tuple(constants.values()), note=texts["note"], faults=struck,
         )  # fmt: skip
-    except ParameterError as error:
-        raise PresetError(f"{path}: {error}") from None
+
+    return _checked(path, made)
 
 
 def _text(value: Any, field: str) -> str:
@@ -88,16 +140,31 @@ def _text(value: Any, field: str) -> str:
     return value
 
 
-def _kind(tables: dict[str, Any], table: str) -> str:
-    """The family member a table asks for; taken out of the table."""
-    entries = tables.get(table)
-    return str(entries.pop("kind", DEFAULT_KIND.get(table, ""))) if isinstance(entries, dict) else ""
+def _members(tables: dict[str, Any], path: Path, wanted: tuple[str, ...]) -> dict[str, tuple[str, Any]]:
+    """Table -> (kind, class) of the family member that it asks for; `kind` is taken out of the table."""
+    for table, entries in tables.items():
+        if not isinstance(entries, dict):
+            rule = f"a known text or a table, {', '.join((*TEXTS, *TABLES))}"
+            raise PresetError(must(f"{path} key", rule, table, nearest(table, (*TEXTS, *TABLES))))
+    kinds = {table: str(tables.get(table, {}).pop("kind", DEFAULT_KIND.get(table, ""))) for table in wanted}
+    return {table: (kind, _checked(path, partial(_class, table, kind))) for table, kind in kinds.items()}
 
 
-def _built(table: str, kind: str, values: dict[str, float]) -> Any:
-    """The member `kind` of a table's family, made from the constants that are its fields."""
-    family, class_name = FAMILIES[table]
-    member = getattr(registry.get(family, kind, field=f"{table}.kind"), class_name)
+def _class(table: str, kind: str) -> Any:
+    family, name = FAMILIES[table]
+    return getattr(registry.get(family, kind, field=f"{table}.kind"), name)
+
+
+def _family_units(table: str) -> dict[str, str]:
+    """Every key that some member of a table's family has, and a unit of it."""
+    known: dict[str, str] = {}
+    for kind in registry.names(FAMILIES[table][0]):
+        known |= {f"{table}.{name}": unit for name, unit in units(_class(table, kind)).items()}
+    return known
+
+
+def _built(table: str, kind: str, member: Any, values: dict[str, Value]) -> Any:
+    """A family's member made from the constants that are its fields."""
     given: dict[str, Any] = {}
     own = {f"{table}.{known.name}" for known in fields(member)}
     for key in values:
@@ -105,7 +172,10 @@ def _built(table: str, kind: str, values: dict[str, float]) -> Any:
             raise ParameterError(must(key, f"a constant of {table}.kind {kind}", "one it does not have", "remove it"))
     for known in fields(member):
         key = f"{table}.{known.name}"
-        if key in values or known.default is MISSING:
+        if key in values and str(known.type).startswith("tuple"):
+            value = values[key]
+            given[known.name] = value if isinstance(value, tuple) else (value,)
+        elif key in values or (known.default is MISSING):
             given[known.name] = _whole(values, key) if known.type == "int" else _given(values, key)
     return member(**given)
 
@@ -119,45 +189,51 @@ def _is_bare(value: Any) -> bool:
     return True
 
 
-def _given(values: dict[str, float], key: str) -> float:
-    if key not in values:
-        raise ParameterError(must(key, "given", "nothing"))
-    return values[key]
+def _given(values: dict[str, Value], key: str) -> float:
+    value = values.get(key, "nothing")
+    if not isinstance(value, (int, float)):
+        raise ParameterError(must(key, "given" if key not in values else "one number", value))
+    return value
 
 
-def _whole(values: dict[str, float], key: str) -> int:
+def _whole(values: dict[str, Value], key: str) -> int:
     value = _given(values, key)
     if not float(value).is_integer():
         raise ParameterError(must(key, "a whole number", value))
     return int(value)
 
 
-def _constants(tables: dict[str, Any], path: Path) -> list[Constant]:
+def _constants(tables: dict[str, Any], members: dict[str, tuple[str, Any]], path: Path) -> list[Constant]:
+    known = dict(MACRO_UNITS)
+    for table, (_, member) in members.items():
+        own = {f"{table}.{name}": unit for name, unit in units(member).items()}
+        known |= {**_family_units(table), **own}
     found = []
     for table, entries in tables.items():
-        if not isinstance(entries, dict):
-            rule = f"a known text or a table, {', '.join((*TEXTS, *TABLES))}"
-            raise PresetError(must(f"{path} key", rule, table, nearest(table, (*TEXTS, *TABLES))))
         for name, entry in entries.items():
             key = f"{table}.{name}"
-            if key not in UNITS:
-                raise PresetError(must(f"{path} key", "a known key", key, nearest(key, UNITS)))
-            found.append(_constant(entry, key, path))
+            if key not in known:
+                raise PresetError(must(f"{path} key", "a known key", key, nearest(key, known)))
+            found.append(_constant(entry, key, known[key], path))
     return found
 
 
-def _constant(entry: Any, key: str, path: Path) -> Constant:
-    unit, field = UNITS[key], f"{path} {key}"
+def _constant(entry: Any, key: str, unit: str, path: Path) -> Constant:
+    field = f"{path} {key}"
     if not isinstance(entry, dict) or set(entry) != {"value", "status", "source"}:
         raise PresetError(must(field, "{ value, status, source }", str(entry)))
     if entry["status"] not in STATUS:
         raise PresetError(must(f"{field}.status", f"one of {', '.join(STATUS)}", entry["status"]))
     if not _text(entry["source"], f"{field}.source").strip():
         raise PresetError(must(f"{field}.source", "a paper, a table or a reason", "nothing"))
-    value = entry["value"]
-    if unit and _is_bare(value):
-        raise PresetError(must(field, f"a number with its unit, {unit}", value, f'write it as "... {unit}"'))
+    several = isinstance(entry["value"], list)
+    parts = entry["value"] if several else [entry["value"]]
+    for part in parts:
+        if unit and _is_bare(part):
+            raise PresetError(must(field, f"a number with its unit, {unit}", part, f'write it as "... {unit}"'))
     try:
-        return Constant(key, str(value), quantity(value, unit, field=field), entry["status"], entry["source"])
+        numbers = tuple(quantity(part, unit, field=field) for part in parts)
     except ParameterError as error:
         raise PresetError(str(error)) from None
+    text = ", ".join(map(str, parts))
+    return Constant(key, text, numbers if several else numbers[0], entry["status"], entry["source"])

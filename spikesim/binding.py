@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from .core.packing import Shapes
+
 
 @dataclass(frozen=True)
 class Conversion:
@@ -16,6 +18,8 @@ class Conversion:
     entry_scales                  where values of the input meet those of neurons: they get the factor T back
     steps                         T it is folded for; None: not yet (`Network.bound`)
     recipe                        name of the recipe
+    inputs                        (*shape) of each tensor the ANN takes, where it takes several: the network's input is
+                                  (sum of sizes), all of them side by side
     """
 
     entry_linear: tuple[str, ...] = ()
@@ -23,6 +27,7 @@ class Conversion:
     steps: int | None = None
     recipe: str = ""
     entry_scales: tuple[str, ...] = ()
+    inputs: Shapes = ()
 
     def factors(self, steps: int) -> dict[str, float]:
         """Node -> what its offsets are multiplied by for event data of `steps` bins."""

@@ -22,9 +22,11 @@ from .layers import (
     Concat,
     CumulativeMaxPool2d,
     DelayedLinear,
+    Divide,
     Gain,
     MatMul,
     Multiply,
+    Pointwise,
     Rearrange,
     Reduce,
     Reshape,
@@ -106,6 +108,8 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     Concat: ("dim",),
     Multiply: (),
     MatMul: (),
+    Divide: (),
+    Pointwise: ("name",),
     Attention: ("scale", "causal"),
     nn.GELU: ("approximate",),
     nn.SiLU: (),
@@ -120,6 +124,8 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Softsign: (),
     nn.Softmax: ("dim",),
     nn.LogSoftmax: ("dim",),
+    nn.CELU: ("alpha",),
+    nn.RMSNorm: ("normalized_shape", "eps", "elementwise_affine"),
     nn.LayerNorm: ("normalized_shape", "eps", "elementwise_affine"),
     nn.GroupNorm: ("num_groups", "num_channels", "eps", "affine"),
 }
@@ -128,18 +134,22 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
 _KINDS = {kind.__name__: kind for kind in _SETTINGS}
 
 
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
 def _named(value: Any) -> dict[str, Any]:
     return {"kind": type(value).__name__, **asdict(value)}
 
 
-def _described(name: str, module: nn.Module) -> dict[str, Any]:
+def describe_node(name: str, module: nn.Module) -> dict[str, Any]:
     """A node as JSON: kind and settings."""
     if isinstance(module, SignedIF):
         return {"kind": "SignedIF", "surrogate": _named(module.surrogate)}
     if type(module) in _COUNTERS:
         return {"kind": type(module).__name__, **{s: getattr(module, s) for s in _COUNTERS[type(module)]}}
     if isinstance(module, TemporalDifference):
-        return {"kind": "TemporalDifference", "function": _described(name, module.function)}
+        return {"kind": "TemporalDifference", "function": describe_node(name, module.function)}
     if type(module) in _NEURONS.values():
         return _described_neuron(module)
     if isinstance(module, SparseLinear):
@@ -157,7 +167,7 @@ def _described(name: str, module: nn.Module) -> dict[str, Any]:
     return {**described, "bias": module.bias is not None} if biased else described
 
 
-def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
+def rebuild_node(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -> nn.Module:
     """The module of a node from its JSON; tensors of neurons are taken as they are, others by load_state_dict."""
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in described.items()}
     kind = settings.pop("kind")
@@ -172,7 +182,7 @@ def _rebuilt(name: str, described: dict[str, Any], tensors: dict[str, Tensor]) -
         return _COUNTING[kind](threshold, initial=initial, **settings)
     if kind == "TemporalDifference":
         inner = {k.replace(f"{name}.function.", f"{name}."): v for k, v in tensors.items()}
-        return TemporalDifference(_rebuilt(name, described["function"], inner))
+        return TemporalDifference(rebuild_node(name, described["function"], inner))
     if kind in _SPARSE:
         lists = Synapses(*(tensors[f"{name}.{part}"].numpy() for part in Synapses._fields))
         return _SPARSE[kind](described["inputs"], described["outputs"], lists)
@@ -213,13 +223,9 @@ def _lookup(table: Mapping[str, Callable[..., Any]], kind: Any, name: str) -> Ca
     return table[kind]
 
 
-def save(network: Network, path: str | Path) -> Path:
-    """Write `network` into the folder `path` (made if missing); each file appears whole or not at all.
-
-    Raises ArtefactError when a node cannot be described or the folder cannot be written; nothing is written then.
-    """
-    where = Path(path)
-    nodes = {name: _described(name, module) for name, module in network.nodes.items()}
+def as_json(network: Network) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A network as JSON and tensors: what `save` writes. ArtefactError when a node cannot be described."""
+    nodes = {name: describe_node(name, module) for name, module in network.nodes.items()}
     tensors = {k: v.detach().contiguous().clone() for k, v in network.state_dict().items()}
     if network.calibration is not None:
         tensors["calibration"] = network.calibration.detach().contiguous().clone()
@@ -233,6 +239,15 @@ def save(network: Network, path: str | Path) -> Path:
         "dt": network.dt,
         "conversion": None if network.conversion is None else asdict(network.conversion),
     }
+    return description, tensors
+
+
+def save(network: Network, path: str | Path) -> Path:
+    """Write `network` into the folder `path` (made if missing); each file appears whole or not at all.
+
+    Raises ArtefactError when a node cannot be described or the folder cannot be written; nothing is written then.
+    """
+    where, (description, tensors) = Path(path), as_json(network)
     folder(where)
     with written(where / "network.safetensors") as temporary:
         save_file(tensors, temporary)
@@ -253,10 +268,10 @@ def load(path: str | Path) -> Network:
         raise ArtefactError(must(f"{where / 'network.safetensors'}", "a safetensors file", str(error))) from None
     calibration = tensors.pop("calibration", None)
     stored = described["conversion"] or {}
-    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    options: dict[str, Any] = {k: _tuples(v) for k, v in stored.items()}
     conversion = Conversion(**options) if stored else None
     network = Network(
-        {name: _rebuilt(name, node, tensors) for name, node in described["nodes"].items()},
+        {name: rebuild_node(name, node, tensors) for name, node in described["nodes"].items()},
         [Edge(*edge) for edge in described["edges"]],
         output=described["output"], input_shape=described["input_shape"], readout=readout_of(**described["readout"]),
         dt=described["dt"], conversion=conversion, calibration=calibration,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .core.ledger import Ledger
+from .core.packing import packed
 from .core.params import number
 from .core.raster import SparseRaster
 from .core.seeds import Seeds
@@ -36,7 +37,8 @@ class Run:
 
 
 def run(
-    network: Network, x: Tensor | np.ndarray | SparseRaster, *, steps: int | None = None, state: NetworkState | None = None,
+    network: Network, x: Tensor | np.ndarray | SparseRaster | Sequence[Tensor], *,
+    steps: int | None = None, state: NetworkState | None = None,
     record: Iterable[str] | Mapping[str, Sequence[int] | None] = (), engine: Engine | None = None, seeds: Seeds | None = None,
     ledger: Ledger | None = None, sample_ids: np.ndarray | None = None,
 ) -> Run:  # fmt: skip
@@ -45,6 +47,7 @@ def run(
     steps given    x (B, *shape) is shown at every one of `steps` steps
     steps absent   x (T, B, *shape) is the input over time; a converted network reads it as counts that sum to the
                    ANN's input, and is bound to T on the way (`Network.bound`). A SparseRaster says the same in events
+    several x      a tuple: one tensor for each input of the ANN, with the same leading axes
     record         node names for their outputs, "name.events" for events, "name.v" for membranes;
                    {"name.v": [3, 17]} keeps those neurons alone
     engine         None: chosen by input and gradient; or Reference(), Fused(), EventDriven()
@@ -52,6 +55,8 @@ def run(
     sample_ids     (B,) identities that draws are keyed by; negative marks padding, which is not counted
     Raises ShapeError, ParameterError before anything runs. The input is never changed.
     """
+    if isinstance(x, (tuple, list)):
+        x = _packed(network, x, 2 if steps is None else 1)
     if not isinstance(x, SparseRaster):  # which was checked when it was made
         x = torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x)
         x = x if x.is_floating_point() else x.float()
@@ -80,6 +85,15 @@ def run(
         finally:
             ledger.close()
     return Run(output, network.readout(output), state, recording)
+
+
+def _packed(network: Network, parts: Sequence[Any], leading: int) -> Tensor:
+    """The tensors of a model of several inputs, side by side."""
+    shapes = () if network.conversion is None else network.conversion.inputs
+    if not shapes or any(isinstance(part, SparseRaster) for part in parts):
+        rule = "one tensor or raster, or a tensor for each input of a converted ANN of several"
+        raise ShapeError(must("run.x", rule, f"a {type(parts).__name__} of {len(parts)}"))
+    return packed([torch.as_tensor(part).float() for part in parts], shapes, leading, "run.x")
 
 
 def _must_be_finite(x: Tensor) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .core.operator import Context, LinearOperator
 from .core.params import check
 from .core.raster import SparseRaster
+from .errors import ParameterError, must
 from .layers.counting import as_rows, sparse_lists
 from .neurons import Neuron, Unroll, by_kernel, by_steps
 
@@ -73,15 +74,22 @@ class EventDriven(Engine):
 
     stages  a network that is a chain runs as one (`stages/`); False: node by node (used by the law tests)
     always  take index lists at any density (used by the law tests)
+    weights what fully connected layers of a chain keep their weight rows in: torch.float32; torch.float16 or torch.int8
+            with one scale s per neuron, x = sum over events of q, h = leak v + (gain s) x + bias, q = W / s rounded
+            (`stages/narrow.py`); all else stays float32. A network without such a layer is refused
     """
 
     budget_mb: float = 64.0
     unroll: Unroll | None = by_kernel
     stages: bool = True
     always: bool = False
+    weights: torch.dtype = torch.float32
 
     def __post_init__(self) -> None:
         check(self, "budget_mb", above=0, unit="MB")
+        if self.weights not in (torch.float32, torch.float16, torch.int8):
+            rule = "torch.float32, torch.float16 or torch.int8"
+            raise ParameterError(must("EventDriven.weights", rule, self.weights))
 
     def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
         limit = 1.0 if self.always else getattr(operator, "break_even", 0.0)

@@ -74,7 +74,7 @@ class Network(nn.Module):
             nest(self, name, module)
         self.uncut = any(getattr(module, "uncut", False) for module in nodes.values())
         self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
-        self._programs: dict[tuple[int, ...], Program | None] = {}
+        self._programs: dict[tuple[tuple[int, ...], torch.dtype], Program | None] = {}
 
     @classmethod
     def chain(cls, *modules: nn.Module, **options: Any) -> Network:
@@ -161,16 +161,23 @@ class Network(nn.Module):
 
     def _program(self, x: Tensor | SparseRaster, shape: tuple[int, ...], job: Job) -> Program | None:
         """The chain of stages that the event-driven engine runs instead of single nodes, where the network is one."""
-        if not isinstance(job.engine, EventDriven) or not job.engine.stages or job.ctx.ledger is not None:
+        if not isinstance(job.engine, EventDriven):
             return None
-        if isinstance(x, Tensor) and (x.dtype != torch.float32 or x.device.type != "cpu"):
-            return None
-        if shape not in self._programs:
-            row = in_a_row(self._plan, self.output)
-            self._programs[shape] = None if row is None else compiled(self.nodes, row, shape)
-        program = self._programs[shape]
+        program, rows = None, job.engine.weights
+        foreign = isinstance(x, Tensor) and (x.dtype != torch.float32 or x.device.type != "cpu")
+        if job.engine.stages and job.ctx.ledger is None and not foreign:
+            key = shape, rows
+            if key not in self._programs:
+                row = in_a_row(self._plan, self.output)
+                self._programs[key] = None if row is None else compiled(self.nodes, row, shape, rows)
+            program = self._programs[key]
         hooked = program is not None and any(m._forward_hooks or m._forward_pre_hooks for m in program.modules)
-        return None if program is None or hooked or not program.can_record(job.record) else program
+        usable = program is not None and not hooked and program.can_record(job.record)
+        if rows != torch.float32 and not (usable and program is not None and program.narrow):
+            rule = "torch.float32 where no nn.Linear with plain neurons runs as a stage"
+            remedy = "a chain of nodes, no ledger, no hooks, nothing recorded but spikes"
+            raise ParameterError(must("EventDriven.weights", rule, rows, remedy))
+        return program if usable else None
 
     def _run_program(
         self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: Job
@@ -264,18 +271,18 @@ class Network(nn.Module):
                 parts.append(delayed[edge][: x.shape[0]])
         if not parts:  # the first steps of a loop: nothing has come round yet
             source = self._plan.sources[name][0].source
-            return x.new_zeros((*x.shape[:2], *self._shapes(x)[source]))
+            return x.new_zeros((*x.shape[:2], *self.shapes(x)[source]))
         if joins(self.node(name)):
             return tuple(parts)
         return sum(parts[1:], parts[0])
 
     def synapses(self, x: Tensor) -> dict[str, int]:
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""
-        self._shapes(x[None])
+        self.shapes(x[None])
         operators = {name: operator for (name, _), operator in self._operators.items() if operator is not None}
         return {name: int(operator.row_fanout().sum()) for name, operator in operators.items()}
 
-    def _shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
+    def shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
         shapes, waiting = {INPUT: tuple(x.shape[2:])}, list(self._plan.order)
         silent = Job(choose(x, ()), Context("", 0, np.full(1, -1)), {})

@@ -1,27 +1,30 @@
-"""Cells of the 40 nm TaOx 1T1R chip: stochastic forming as measured, programming as assumed.
+"""Cells of the 40 nm TaOx 1T1R chip: stochastic forming as measured, programming and ageing as assumed.
 
-    forming        P(formed at V) = Phi((V - mean) / sd)
-                   G | formed = median exp(s n),  s^2 = ln(1 + cv^2);  unformed cells stay at g_min
+    forming        P(formed at V) = Phi((V - mean) / sd), valid from 3.14 to 3.70 V
+                   G | formed = g_max exp(s n),  s^2 = ln(1 + cv^2);  unformed cells stay at g_min
     programming    G = max(0, target (1 + error n))
-    read           sd = read_noise G, fresh for each cell and read
-n ~ N(0, 1).
+    read           s = read_noise G, fresh for each cell and read
+    ageing         G(t) = max(0, G + g_max (shift ln t + (sd + sd_slope ln t) m)), t in s, from 1 s
 
 Measured (published data of S. Wang et al., "Echo state graph neural networks with analogue random resistive memory
 arrays", Nature Machine Intelligence 5, 2023): forming voltage of 400 cells, shape and spread of formed conductances.
-The absolute scale of those conductances is not labelled there and is assumed, as is the programming error.
+The absolute scale of those conductances is not labelled there and is assumed, as are the programming error and, since no
+retention of these cells is published, ageing: that of CMO/HfOx cells, as a share of the window.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from spikesim.core.params import check
-from spikesim.errors import ParameterError, RangeError, must
 
+from ..constant import constant
+from ..effects.ageing import Logarithmic
+from ..effects.forming import Forming
+from ..effects.spread import Proportional
 from .base import Device
+
+_STAND_IN = "no retention data of these cells; CMO/HfOx cells (device cmo_hfox) as a share of their 88.19 uS"
 
 
 @dataclass(frozen=True)
@@ -31,40 +34,47 @@ class Cell(Device):
     programming_error   sd of a programmed conductance, as a share of its target (assumed)
     read_noise          sd of a read, as a share of the conductance
     formed_cv           coefficient of variation of formed conductances (measured)
-    forming_mean, forming_sd   voltage at which a cell forms (V, measured); valid from 3.14 to 3.70 V
+    forming_mean, forming_sd   voltage at which a cell forms (V, measured from forming_low to forming_high)
+    relaxation_*        ageing, shares of g_max per ln(s)
     """
 
-    g_min: float
-    g_max: float
-    programming_error: float
-    read_noise: float
-    formed_cv: float
-    forming_mean: float
-    forming_sd: float
+    g_min: float = constant(unit="S")
+    g_max: float = constant(unit="S")
+    programming_error: float = constant()
+    read_noise: float = constant()
+    formed_cv: float = constant()
+    forming_mean: float = constant(unit="V")
+    forming_sd: float = constant(unit="V")
+    forming_low: float = constant("3.14 V", "V", status="measured", source="lowest breakdown voltage of 400 cells")
+    forming_high: float = constant("3.70 V", "V", status="measured", source="highest breakdown voltage of 400 cells")
+    relaxation_shift: float = constant(-0.001009, status="assumed", source=_STAND_IN)
+    relaxation_sd: float = constant(0.00467, status="assumed", source=_STAND_IN)
+    relaxation_sd_slope: float = constant(0.000476, status="assumed", source=_STAND_IN)
 
     def __post_init__(self) -> None:
-        check(self, "g_min", at_least=0, unit="S")
-        check(self, "g_max", above=0, unit="S")
-        for name in ("programming_error", "read_noise", "formed_cv"):
+        for name in ("programming_error", "read_noise", "formed_cv", "relaxation_sd", "relaxation_sd_slope"):
             check(self, name, at_least=0, at_most=1)
-        check(self, "forming_mean", above=0, unit="V")
-        check(self, "forming_sd", above=0, unit="V")
-        if not self.g_max > self.g_min:
-            raise ParameterError(must("taox40.g_max", f"above g_min = {self.g_min:g} S", self.g_max))
+        for name in ("forming_mean", "forming_sd", "forming_low", "forming_high"):
+            check(self, name, above=0, unit="V")
+        check(self, "relaxation_shift", at_least=-1, at_most=1)
+        self.check_window()
 
-    def program(self, target: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        self.check_targets(target)
-        return np.maximum(target * (1 + self.programming_error * generator.standard_normal(target.shape)), 0.0)
+    @property
+    def programming(self) -> Proportional:
+        return Proportional(self.programming_error)
 
-    def formed_share(self, voltage: float) -> float:
-        """P(formed) at a forming voltage (V); RangeError outside the 3.14 to 3.70 V that were measured."""
-        if not 3.14 <= voltage <= 3.70:
-            raise RangeError(must("taox40.voltage", "within the measured 3.14 to 3.70 V", voltage))
-        return 0.5 * (1 + math.erf((voltage - self.forming_mean) / (self.forming_sd * math.sqrt(2))))
+    @property
+    def reading(self) -> Proportional:
+        return Proportional(self.read_noise)
 
-    def form(self, shape: tuple[int, ...], voltage: float, generator: np.random.Generator) -> np.ndarray:
-        """Conductances (siemens) of cells formed once at `voltage`: random weights, not programmed ones."""
-        formed = generator.random(shape) < self.formed_share(voltage)
-        spread = math.sqrt(math.log(1 + self.formed_cv**2))
-        conductance = self.g_max * np.exp(spread * generator.standard_normal(shape))
-        return np.where(formed, conductance, self.g_min)
+    @property
+    def ageing(self) -> Logarithmic:
+        relaxation = self.relaxation_shift, self.relaxation_sd, self.relaxation_sd_slope
+        return Logarithmic(*(share * self.g_max for share in relaxation))
+
+    @property
+    def forming(self) -> Forming:
+        return Forming(
+            self.forming_mean, self.forming_sd, self.forming_low, self.forming_high,
+            self.g_max, self.formed_cv, self.g_min,
+        )  # fmt: skip

@@ -20,6 +20,7 @@ Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Root = Annotated[Path | None, typer.Option(help="Folder to look for data sets in, before $SPIKESIM_DATA.")]
 Steps = Annotated[int, typer.Option(help="Time steps: bins of a recording, or repeats of an image.")]
+Dt = Annotated[str | None, typer.Option(help='Time step of a .nir file that does not state it, like "0.1 ms".')]
 DATA_HELP = "Data set name, N-MNIST folder, or .npz with x and y."
 
 

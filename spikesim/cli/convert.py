@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, progress, read_parts, steps_list
+from .common import DATA_HELP, Json, Out, Root, Seed, Threads, finish, limited, note, progress, read_parts, steps_list
 from .models import ANN_HELP, read_ann
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def convert(
     steps: Annotated[str, typer.Option(help="Time steps to report, like 1,8,32.")] = "1,8,32",
     recipe: Annotated[str, typer.Option(help="Conversion recipe.")] = "auto",
     samples: Annotated[int, typer.Option(help="Calibration samples to use; 0 takes all.")] = 512,
+    nir: Annotated[Path | None, typer.Option(help="Also write the network of the largest T to this .nir file.")] = None,
     out: Out = Path("converted"),
     data: Root = None,
     seed: Seed = 0,
@@ -48,6 +49,8 @@ def convert(
     recipe_of(recipe)
     ann, transform = read_ann(model, weights)
     folder(out, "--out")
+    if nir is not None:
+        folder(nir.parent, "--nir")
     train, tested = read_parts(calibrate, test, data)
     learn = _some(transform(train), samples, seed)  # a transform may take statistics of the whole training part
     held_out = transform(tested)
@@ -55,11 +58,16 @@ def convert(
     with limited(threads):
         reference = evaluate_ann(ann, held_out)
         networks = _networks(ann, learn, wanted, recipe)
+        exchange = None if nir is None else _exchanged(networks, held_out)
         runs = _evaluated(networks, held_out, seed)
         early = _early(networks[max(networks)][0], learn, held_out, max(networks), seed)
         costs = {t: _cost(network, held_out, t) for t, (network, _) in networks.items()}
     result = _result(reference, networks, runs, costs) | early
     saved = _saved(out, networks)
+    if nir is not None:
+        from ..interop.nir import write_graph
+
+        saved, result["nir"] = [*saved, write_graph(exchange, nir)], str(nir)
     result["seconds"] = time.perf_counter() - started
     write_json(out / "convert.json", result)
     _drawn(out / "convert.png", result)
@@ -175,6 +183,22 @@ def _saved(out: Path, networks: dict[int, tuple[Network, ConversionReport]]) -> 
     largest = networks[max(networks)][0]
     others = {t: network for t, (network, _) in networks.items() if network is not largest}
     return [ss.save(largest, out), *(ss.save(network, out / f"T{t}") for t, network in sorted(others.items()))]
+
+
+def _exchanged(networks: dict[int, tuple[Network, ConversionReport]], held_out: Any) -> Any:
+    """The NIR graph of the largest T (for recordings: bound to it), refused here before any time is spent on testing."""
+    import warnings
+
+    from ..interop.nir import ForeignReading, to_nir
+
+    steps = max(networks)
+    network = networks[steps][0].bound(steps) if hasattr(held_out, "raster") else networks[steps][0]
+    with warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always", ForeignReading)
+        graph = to_nir(network)
+    for remark in remarks:
+        note(f"nir: {remark.message}")
+    return graph
 
 
 def _lines(result: dict[str, Any], networks: dict[int, tuple[Network, ConversionReport]]) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 
 from .common import (
     DATA_HELP,
+    Dt,
     Json,
     Out,
     Root,
@@ -30,6 +31,7 @@ def energy(
     chips: Annotated[int, typer.Option(help="Emulated chips to sample.")] = 4,
     steps: Steps = 16,
     out: Out = Path("energy"),
+    dt: Dt = None,
     data: Root = None,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -46,7 +48,7 @@ def energy(
 
     number("--steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
     number("--chips", chips, at_least=1, integer=True, remedy="the number of chips to sample")
-    started, network = time.perf_counter(), read_network(model)
+    started, network = time.perf_counter(), read_network(model, dt)
     hardware.load_macro(macro)
     held_out = read_part(dataset, "test", data)
     folder(out, "--out")

@@ -12,7 +12,9 @@ from .common import Json, finish
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="Network folder, recording, data set, macro TOML or results JSON.")],
+    path: Annotated[
+        Path, typer.Argument(help="Network folder, .nir file, recording, data set, macro TOML or results JSON.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Say what a file or folder holds."""
@@ -30,6 +32,10 @@ def _described(path: Path) -> dict[str, Any]:
 
         macro = hardware.load_macro(str(path))
         return {"kind": "macro", "name": macro.name, "constants": len(macro.constants)}
+    if path.suffix == ".nir":
+        from ..interop.nir import describe as describe_nir
+
+        return describe_nir(path)
     if path.suffix == ".json":
         from ..core.files import read_json
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ..network import Network
 
-MODEL_HELP = "Folder written by `convert` or ss.save, or package.module:function."
-ANN_HELP = "An .onnx file, or package.module:function that returns the ANN (your own code is run)."
+MODEL_HELP = "Folder written by `convert` or ss.save, a .nir file, or package.module:function."
+ANN_HELP = "An .onnx or .pt2 file, or package.module:function that returns the ANN (your own code is run)."
 
 
 def built(name: str) -> Any:
@@ -36,18 +36,18 @@ def built(name: str) -> Any:
 def read_ann(name: str, weights: Path | None) -> tuple[nn.Module, Callable[[Any], Any]]:
     """An ANN and what makes its inputs of a data set (nothing, unless its builder returns a pair).
 
-    name  an .onnx file, or package.module:function; weights  .safetensors, .npz or a state-dict file for the latter
+    name  an .onnx or .pt2 file, or package.module:function; weights  .safetensors, .npz or a state-dict file for the latter
     """
     from torch import nn
 
-    if name.endswith(".onnx"):
-        from ..conversion import OnnxModel
+    if name.endswith((".onnx", ".pt2")):
+        from ..conversion import ExportedModel, OnnxModel
 
         if weights is not None:
-            raise ParameterError(must("--weights", "absent for an .onnx file, which has its own", str(weights)))
-        return OnnxModel(name), _as_it_is
+            raise ParameterError(must("--weights", "absent for a file that has its own", str(weights)))
+        return (OnnxModel if name.endswith(".onnx") else ExportedModel)(name), _as_it_is
     if ":" not in name or Path(name).exists():
-        rule = "an .onnx file, or package.module:function that returns an nn.Module"
+        rule = "an .onnx or .pt2 file, or package.module:function that returns an nn.Module"
         raise ParameterError(must("MODEL", rule, name, "use .onnx or module:function"))
     model = built(name)
     model, transform = model if isinstance(model, tuple) and len(model) == 2 else (model, _as_it_is)
@@ -89,11 +89,17 @@ def read_weights(path: Path) -> dict[str, Any]:
         raise ArtefactError(must("--weights", "safetensors or a state dict of tensors", f"{path} ({reason})")) from None
 
 
-def read_network(name: str) -> Network:
-    """A spiking network from a folder, or from `package.module:function`."""
+def read_network(name: str, dt: str | None = None) -> Network:
+    """A spiking network from a folder, a .nir file (with `dt`, where it states none), or `package.module:function`."""
     from ..checkpoint import load
     from ..network import Network
 
+    if name.endswith(".nir"):
+        from ..interop.nir import read
+
+        return read(name, dt=dt)
+    if dt is not None:
+        raise ParameterError(must("--dt", "absent for anything but a .nir file", dt))
     network = built(name) if ":" in name and not Path(name).exists() else load(name)
     if not isinstance(network, Network):
         raise ParameterError(must("MODEL", "a spiking network", type(network).__name__, "convert it first"))

@@ -10,6 +10,7 @@ import typer
 
 from .common import (
     DATA_HELP,
+    Dt,
     Json,
     Out,
     Root,
@@ -29,6 +30,7 @@ def simulate(
     steps: Steps = 32,
     record: Annotated[list[str] | None, typer.Option(help="Node whose output to keep (repeatable).")] = None,
     out: Out = Path("simulated"),
+    dt: Dt = None,
     data: Root = None,
     seed: Seed = 0,
     threads: Threads = 1,
@@ -42,7 +44,7 @@ def simulate(
     from ..evaluation import evaluate
 
     number("--steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
-    started, network = time.perf_counter(), read_network(model)
+    started, network = time.perf_counter(), read_network(model, dt)
     held_out, ledger = read_part(dataset, "test", data), ss.Ledger()
     folder(out, "--out")
     with limited(threads):

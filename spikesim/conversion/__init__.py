@@ -20,9 +20,11 @@ _HOMES = {
     "local_threshold_balance": ("LocalThresholdBalance",),
     "mse_threshold": ("MseThreshold",),
     "offset_correction": ("OffsetCorrection",),
+    "exported_file": ("ExportedModel",),
     "onnx_file": ("OnnxModel",),
     "oracle": ("layer_synchronous",),
     "pool_before_neuron": ("PoolBeforeNeuron",),
+    "quantise": ("FastSnn", "Qcfs", "replace_activations"),
     "signed_spikes": ("SignedSpikes",),
     "threshold_balance": ("ThresholdBalance",),
 }

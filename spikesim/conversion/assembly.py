@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from ..errors import ConversionError, must
 from ..layers.difference import TemporalDifference
 from ..layers.pool import CumulativeMaxPool2d, SumPool2d
+from ..layers.quantised import QuantisedReLU
 from ..layers.scale import Scale
 from ..layers.shape import Concat, Gain, Rearrange, Reshape, Shift
 from ..network import INPUT, Conversion, Edge, Network
-from .draft import Draft, Node
+from .draft import SPIKING, Draft, Node
 from .operations.owned import with_tensors
 from .operations.smooth import FloatOperator
 
@@ -69,7 +70,14 @@ class _Assembly:
             self.modules[node.name], self.carries[node.name] = self._built(node, carry)
             self.edges += [Edge(source, node.name) for source in sources]
         output = self._settled(self.draft.output)
-        entry = (tuple(self.entry_linear), tuple(self.entry_neurons), None, recipe, tuple(self.entry_scales))
+        entry = (
+            tuple(self.entry_linear),
+            tuple(self.entry_neurons),
+            None,
+            recipe,
+            tuple(self.entry_scales),
+            self.draft.calibration.parts,
+        )
         return Network(
             self.modules, self.edges, output=output, input_shape=self.draft.input_shape, readout=self.draft.readout,
             conversion=Conversion(*entry), calibration=self.draft.calibration.first,
@@ -110,7 +118,7 @@ class _Assembly:
         per_channel = not any(spread[1:])
         if isinstance(module, (nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d)):
             return per_channel
-        if isinstance(module, (nn.ReLU, nn.Hardtanh)):
+        if isinstance(module, SPIKING):
             return bool((amplitude > 0).all())
         if isinstance(module, (nn.MaxPool2d, nn.AvgPool2d)):
             return per_channel and bool((amplitude > 0).all())
@@ -174,7 +182,7 @@ class _Assembly:
                 if carry.entry:
                     self.entry_linear.append(node.name)
                 return _absorbing(node.module, carry.amplitude), Carry(None, False, carry.entry)
-            case nn.ReLU() | nn.Hardtanh():
+            case nn.ReLU() | nn.Hardtanh() | QuantisedReLU():
                 return self._neuron(node, carry)
             case nn.MaxPool2d():
                 m: Any = node.module

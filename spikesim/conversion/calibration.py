@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from ..core.packing import Shapes, packed
 from ..errors import ParameterError, ShapeError, must
 
 CHUNK = 64
@@ -28,19 +29,21 @@ class Calibration:
     """A stream of the ANN's inputs.
 
     device  where the ANN is
+    inputs  tensors that the ANN takes; several are packed side by side: batches (x1, x2) or (x1, x2, y)
     data    a tensor or array (N, *shape); an iterable of batches x or (x, y); a torch Dataset of samples; or a
             dataset of recordings with `frames()`, whose event counts are what the ANN sees
     Raises ParameterError (empty, not finite, no tensor), ShapeError (batches that differ). A one-shot iterator can
     be streamed once: recipes with more than one pass need data that can be iterated again.
     """
 
-    def __init__(self, data: Any, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
+    def __init__(self, data: Any, device: torch.device | str = "cpu", inputs: int = 1) -> None:
+        self.device, self.inputs = torch.device(device), inputs
+        self.parts: Shapes = ()  # (*shape) of each tensor, where the ANN takes several
         if hasattr(data, "frames"):
             data = data.frames()
         if isinstance(data, Dataset):
             data = DataLoader(data, batch_size=CHUNK)
-        if isinstance(data, (Tensor, np.ndarray)) or _is_pair(data):
+        if isinstance(data, (Tensor, np.ndarray)) or (_is_pair(data) if inputs == 1 else isinstance(data, tuple)):
             data = [data]
         if not isinstance(data, Iterable):
             rule = "a tensor (N, *shape), batches of x or (x, y), or a dataset with frames()"
@@ -48,20 +51,35 @@ class Calibration:
         stream = iter(data)
         self.count = 0  # inputs seen by the last pass
         head: list[Any] = []
-        while sum(len(_inputs(batch)) for batch in head) < KEPT:
+        while sum(len(self._read(batch)) for batch in head) < KEPT:
             batch = next(stream, None)
             if batch is None:
                 break
             head.append(batch)
-        if not sum(len(_inputs(batch)) for batch in head):
+        if not sum(len(self._read(batch)) for batch in head):
             raise ParameterError(must("convert.calibration", "at least one input", "none", f"give {ENOUGH} or more"))
-        self.first = _finite(torch.cat([_inputs(batch) for batch in head])[:KEPT].clone().to(self.device))
+        self.first = _finite(torch.cat([self._read(batch) for batch in head])[:KEPT].clone().to(self.device))
+        if bool((self.first == self.first.flatten()[0]).all()):
+            got = f"{self.first.flatten()[0].item():g} throughout"
+            raise ParameterError(must("convert.calibration", "inputs that differ", got, "give real inputs"))
         self._source: Iterable[Any] = chain(head, stream) if stream is data else data
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(*shape) of one input."""
         return tuple(self.first.shape[1:])
+
+    def _read(self, batch: Any) -> Tensor:
+        """The inputs of a batch, several of them packed: (N, *shape) or (N, sum of sizes)."""
+        if self.inputs == 1:
+            return _inputs(batch)
+        if not isinstance(batch, (tuple, list)) or len(batch) < self.inputs:
+            got = f"a batch of {len(batch)}" if isinstance(batch, (tuple, list)) else type(batch).__name__
+            rule = f"batches of {self.inputs} tensors, as many as the ANN takes"
+            raise ShapeError(must("convert.calibration", rule, got, "give batches (x1, x2, ...)"))
+        tensors = [_inputs(part) for part in batch[: self.inputs]]
+        self.parts = self.parts or tuple(tuple(part.shape[1:]) for part in tensors)
+        return packed(tensors, self.parts, 1, "convert.calibration")
 
     def sample(self, count: int) -> Tensor:
         """`count` inputs (n, *shape), or all there are: those of the smallest checksums, so that order does not matter."""
@@ -77,7 +95,7 @@ class Calibration:
         """(x (CHUNK, *shape) float32, n): the first n rows are data, the rest zeros that fill the last chunk."""
         self.count, rest = 0, self.first[:0]
         for batch in self._source:
-            x = _inputs(batch).to(self.device)
+            x = self._read(batch).to(self.device)
             if tuple(x.shape[1:]) != self.shape:
                 rule = f"(N, {_listed(self.shape)}) in every batch"
                 raise ShapeError(must("convert.calibration", rule, tuple(x.shape)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..core.packing import packed
 from ..core.params import number
 from ..errors import ParameterError, ShapeError, must
 from ..layers.difference import TemporalDifference
@@ -19,6 +22,8 @@ from .capture import capture
 from .choice import best_recipe, with_best_headroom
 from .draft import Draft, Threshold
 from .measure import cost, layer_reports
+from .range_check import range_warning
+from .read_model import ReadModel
 from .recipe import Recipe, recipe_of
 from .report import ConversionReport
 
@@ -28,7 +33,7 @@ REPORT_STEPS = 32
 
 def convert(
     ann: nn.Module, *, calibration: Any, steps: int | None = None, recipe: str | Recipe = "auto",
-    example: Tensor | None = None,
+    example: Tensor | Sequence[Tensor] | None = None,
 ) -> tuple[Network, ConversionReport]:  # fmt: skip
     """The spiking network of a trained ReLU network.
 
@@ -43,6 +48,8 @@ def convert(
                  why; for recordings the headroom that does), a name in `RECIPES`, or a `Recipe`
     example      x (B, *shape) to trace with; the first calibration inputs otherwise
 
+    An ANN of several inputs takes batches (x1, x2) as calibration, and `run(network, (x1, x2), steps=T)` shows them.
+
     The output's time mean (the network's readout) approaches the ANN's output. `run(network, x, steps=T)` shows x at
     every step; `run(network, raster)` reads a raster whose T bins sum to the ANN's input (`Network.bound`).
     Raises ConversionError (layers, weights), ShapeError, ParameterError (calibration, steps, recipe): nothing is
@@ -53,17 +60,39 @@ def convert(
     if steps is not None:
         number("convert.steps", steps, at_least=1, integer=True, remedy="None suits every T")
     tensor = next(ann.parameters(), torch.empty(0))
-    data = Calibration(calibration, tensor.device)
-    shown = data.first[:2] if example is None else torch.as_tensor(example).to(data.first)
+    data = Calibration(calibration, tensor.device, _inputs(ann, example))
+    shown = data.first[:2] if example is None else _example(example, data)
     if tuple(shown.shape[1:]) != data.shape:
         raise ShapeError(must("convert.calibration", f"(N, *{tuple(shown.shape[1:])}) as the example", data.shape))
     with torch.no_grad():
-        draft, name, reason = _chosen(capture(ann, shown, data), recipe, steps, calibration)
+        captured = capture(ann, shown, data)
+        odd = range_warning(captured)
+        draft, name, reason = _chosen(captured, recipe, steps, calibration)
         network = assemble(draft, name)
-        report = replace(_reported(network, draft, name, steps), reason=reason)
-    if report.calibrated < ENOUGH:
-        warnings.warn(report.warnings[0], stacklevel=2)
+        report = _reported(network, draft, name, steps)
+        report = replace(report, reason=reason, warnings=(*report.warnings, *([odd] if odd else [])))
+    for line in [*report.warnings[: report.calibrated < ENOUGH], *([odd] if odd else [])]:
+        warnings.warn(line, stacklevel=2)
     return network, report
+
+
+def _inputs(ann: nn.Module, example: Any) -> int:
+    """How many tensors the ANN takes: as many as the example has, or as its forward asks for."""
+    if isinstance(example, (tuple, list)):
+        return len(example)
+    if isinstance(ann, ReadModel):
+        return ann.inputs
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    asked = inspect.signature(ann.forward).parameters.values()
+    return max(1, sum(p.kind in kinds and p.default is p.empty for p in asked))
+
+
+def _example(example: Any, data: Calibration) -> Tensor:
+    if data.inputs == 1:
+        (one,) = example if isinstance(example, (tuple, list)) else (example,)
+        return torch.as_tensor(one).to(data.first)
+    parts = [torch.as_tensor(part).to(data.first) for part in example]
+    return packed(parts, data.parts, 1, "convert.example")
 
 
 def _chosen(draft: Draft, recipe: str | Recipe, steps: int | None, calibration: Any) -> tuple[Draft, str, str]:

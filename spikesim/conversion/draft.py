@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from ..graph import INPUT, joins
+from ..layers.quantised import QuantisedReLU
 from ..neurons import IF, CorrectedIF, GradedIF, Neuron, SignedIF
 from ..readout import Mean, Readout
 from .calibration import Calibration
 from .statistics import Activity
 
 Kinds = type[nn.Module] | tuple[type[nn.Module], ...]
+
+SPIKING = (nn.ReLU, nn.Hardtanh, QuantisedReLU)
+"""Activations that become neurons: ReLUs, ReLUs with a ceiling, quantised ones with a threshold of their own."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,16 @@ class Node:
     current: Tensor | None = None
 
 
+def needed(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
+    """The nodes that the output depends on, in their order."""
+    wanted, kept = {output}, []
+    for node in reversed(nodes):
+        if node.name in wanted:
+            wanted.update(node.sources)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
 @dataclass(frozen=True)
 class Draft:
     """Nodes in order of execution, the output's name, and the calibration data the steps may stream.
@@ -107,8 +121,8 @@ class Draft:
         return [node for node in self.nodes if name in node.sources]
 
     def neurons(self) -> list[Node]:
-        """The activations, which become spiking neurons: ReLUs, and ReLUs with a ceiling."""
-        return [node for node in self.nodes if isinstance(node.module, (nn.ReLU, nn.Hardtanh))]
+        """The activations, which become spiking neurons."""
+        return [node for node in self.nodes if isinstance(node.module, SPIKING)]
 
     def chain(self, kind: Kinds, then: Kinds) -> Iterator[tuple[Node, Node]]:
         """Pairs (a, b) where b of type `then` reads nothing but a of type `kind`, and nobody else reads a."""

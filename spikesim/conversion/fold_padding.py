@@ -38,7 +38,8 @@ class FoldPadding:
 
 def _border(pad: Node, shape: tuple[int, ...]) -> tuple[int, int] | None:
     """(rows, columns) of zeros on every side, where that is all that the node adds to a map of this shape."""
-    out_shape = pad.module.out_shape
+    module: Any = pad.module
+    out_shape = module.out_shape
     if len(shape) != 3 or len(out_shape) != 3 or out_shape[0] != shape[0]:
         return None
     (high, odd_y), (wide, odd_x) = (divmod(int(after) - before, 2) for before, after in zip(shape[1:], out_shape[1:]))
@@ -46,4 +47,4 @@ def _border(pad: Node, shape: tuple[int, ...]) -> tuple[int, int] | None:
         return None
     numbers = torch.arange(1, 1 + shape[0] * shape[1] * shape[2]).reshape(shape)
     around = functional.pad(numbers, (wide, wide, high, high)).flatten() - 1
-    return (high, wide) if torch.equal(around, pad.module.index.cpu()) else None
+    return (high, wide) if torch.equal(around, module.index.cpu()) else None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .operations import activation, arithmetic, linear, pool, shape, smooth
+from .operations import activation, arithmetic, linear, pool, rounding, shape, smooth
 from .sketch import Ref, Sketch, Unsupported
 
 Inputs = list[Any]
@@ -225,14 +225,16 @@ def _gather(t: Tensor, i: Inputs, a: Attributes) -> Tensor:
     return picked.reshape(*t.shape[:axis], *index.shape, *t.shape[axis + 1 :])
 
 
-def _pad(t: Tensor, i: Inputs, a: Attributes) -> Tensor:
+def pad(s: Sketch, i: Inputs, a: Attributes) -> Ref:
+    """Pad with zeros, a constant, or values of the input."""
+    x = i[0]
+    if len(i) > 3 and i[3] is not None:
+        raise Unsupported("a padding of chosen axes")
     pads = [int(v) for v in (i[1] if len(i) > 1 else a["pads"])]
     value = float(i[2]) if len(i) > 2 and i[2] is not None else float(a.get("value", 0.0))
-    mode = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}.get(a.get("mode", "constant"))
-    if value or mode is None:
-        raise Unsupported("a padding with other than zeros")
-    room = [p for k in reversed(range(t.ndim)) for p in (pads[k], pads[t.ndim + k])]
-    return functional.pad(t, room if mode == "constant" else room[: 2 * (t.ndim - 2)], mode)
+    mode = {"edge": "replicate", "wrap": "circular"}.get(a.get("mode", "constant"), a.get("mode", "constant"))
+    room = [p for k in reversed(range(x.ndim)) for p in (pads[k], pads[x.ndim + k])]
+    return shape.pad(s, x, room if mode == "constant" else room[: 2 * (x.ndim - 2)], mode, value)
 
 
 def _depth_to_space(t: Tensor, i: Inputs, a: Attributes) -> Tensor:
@@ -278,7 +280,8 @@ def resize(s: Sketch, i: Inputs, a: Attributes) -> Ref:
     where = a.get("coordinate_transformation_mode", "half_pixel")
     if mode == "linear" and where not in ("half_pixel", "pytorch_half_pixel", "align_corners"):
         raise Unsupported(f"a linear resize of {where}")
-    return shape.interpolate(s, x, size, None, "bilinear" if mode == "linear" else mode, where == "align_corners")
+    linear_mode = "bilinear" if x.ndim == 4 else "linear"
+    return shape.interpolate(s, x, size, None, linear_mode if mode == "linear" else mode, where == "align_corners")
 
 
 def softmax(name: str) -> Callable[[Sketch, Inputs, Attributes], Ref]:
@@ -297,9 +300,21 @@ def layer_normalization(s: Sketch, i: Inputs, a: Attributes) -> Ref:
     return smooth.layer_norm(s, i[0], i[0].shape[axis:], i[1], bias, float(a.get("epsilon", 1e-5)))
 
 
+def group_normalization(s: Sketch, i: Inputs, a: Attributes) -> Ref:
+    """GroupNormalization with a factor per channel (opset 21)."""
+    if i[1].numel() != i[0].shape[1]:
+        raise Unsupported("with a factor per group")
+    return smooth.group_norm(s, i[0], int(a["num_groups"]), i[1], i[2], float(a.get("epsilon", 1e-5)))
+
+
+def thresholded(s: Sketch, i: Inputs, a: Attributes) -> Ref:
+    """ThresholdedRelu with threshold 0."""
+    return activation.threshold(s, i[0], float(a.get("alpha", 1.0)), 0.0)
+
+
 def instance_normalization(s: Sketch, i: Inputs, a: Attributes) -> Ref:
     """InstanceNormalization."""
-    return smooth.instance_norm(s, i[0], i[1], i[2], eps=float(a.get("epsilon", 1e-5)))
+    return linear.instance_norm(s, i[0], i[1], i[2], eps=float(a.get("epsilon", 1e-5)))
 
 
 def _plain(
@@ -343,19 +358,24 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "InstanceNormalization": instance_normalization, "MaxPool": max_pool, "AveragePool": average_pool,
     "GlobalAveragePool": global_pool("avg"), "GlobalMaxPool": global_pool("max"), "Relu": _plain("relu", _A),
     "Clip": clip, "LeakyRelu": _plain("leaky_relu", _A, negative_slope=("alpha", 0.01)), "PRelu": prelu,
-    "HardSigmoid": hard_sigmoid, "Abs": _plain("abs", _A), "Max": _plain("clamp_min", _A),
-    "Min": _plain("clamp_max", _A), "HardSwish": _plain("hardswish", _S), "Sigmoid": _plain("sigmoid", _S),
-    "Tanh": _plain("tanh", _S), "Elu": _plain("elu", _S, alpha=("alpha", 1.0)), "Selu": _plain("selu", _S),
-    "Softplus": _plain("softplus", _S), "Mish": _plain("mish", _S), "Softmax": softmax("softmax"),
-    "LogSoftmax": softmax("log_softmax"), "Gelu": _plain("gelu", _S, approximate=("approximate", "none")),
-    "Add": _plain("add", _M), "Sub": _plain("sub", _M), "Mul": _plain("mul", _M), "Div": _plain("div", _M),
-    "Neg": _plain("neg", _M), "Sum": several(arithmetic.add), "ReduceMean": reduce_over(arithmetic.mean),
-    "ReduceSum": reduce_over(arithmetic.total), "Concat": concat, "Split": split, "Resize": resize,
-    "Upsample": resize, "Identity": identity, "Dropout": identity, "Cast": identity,
+    "HardSigmoid": hard_sigmoid, "Abs": _plain("abs", _A), "Max": several(activation.maximum),
+    "Min": several(activation.minimum), "ThresholdedRelu": thresholded,
+    "Celu": _plain("celu", _S, alpha=("alpha", 1.0)), "Softsign": _plain("softsign", _S),
+    "Floor": _plain("floor", rounding.OPERATIONS), "Round": _plain("round", rounding.OPERATIONS),
+    "Ceil": _plain("ceil", rounding.OPERATIONS), "Pow": _plain("pow", _M), "GroupNormalization": group_normalization,
+    **{name: _plain(name.lower(), _S) for name in ("Exp", "Log", "Sqrt", "Erf", "Reciprocal", "Sin", "Cos")},
+    "HardSwish": _plain("hardswish", _S), "Sigmoid": _plain("sigmoid", _S), "Tanh": _plain("tanh", _S),
+    "Elu": _plain("elu", _S, alpha=("alpha", 1.0)), "Selu": _plain("selu", _S), "Softplus": _plain("softplus", _S),
+    "Mish": _plain("mish", _S), "Softmax": softmax("softmax"), "LogSoftmax": softmax("log_softmax"),
+    "Gelu": _plain("gelu", _S, approximate=("approximate", "none")), "Add": _plain("add", _M),
+    "Sub": _plain("sub", _M), "Mul": _plain("mul", _M), "Div": _plain("div", _M), "Neg": _plain("neg", _M),
+    "Sum": several(arithmetic.add), "ReduceMean": reduce_over(arithmetic.mean),
+    "ReduceSum": reduce_over(arithmetic.total), "ReduceMax": reduce_over(shape.amax), "Concat": concat,
+    "Split": split, "Resize": resize, "Upsample": resize, "Identity": identity, "Dropout": identity, "Cast": identity,
     "Reshape": moved(_reshape), "Flatten": moved(_flatten), "Squeeze": moved(_squeeze),
-    "Unsqueeze": moved(_unsqueeze), "Slice": moved(_slice), "Gather": moved(_gather), "Pad": moved(_pad),
+    "Unsqueeze": moved(_unsqueeze), "Slice": moved(_slice), "Gather": moved(_gather), "Pad": pad,
     "Transpose": moved(lambda t, i, a: t.permute(*a.get("perm", range(t.ndim - 1, -1, -1)))),
     "Expand": moved(lambda t, i, a: t.expand(torch.broadcast_shapes(t.shape, tuple(int(n) for n in i[1])))),
-    "Tile": moved(lambda t, i, a: t.repeat(*(int(n) for n in i[1]))),
-    "DepthToSpace": moved(_depth_to_space), "SpaceToDepth": moved(_space_to_depth),
+    "Tile": moved(lambda t, i, a: t.repeat(*(int(n) for n in i[1]))), "DepthToSpace": moved(_depth_to_space),
+    "SpaceToDepth": moved(_space_to_depth),
 }  # fmt: skip

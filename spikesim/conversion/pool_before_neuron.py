@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from .draft import Draft
+from .draft import SPIKING, Draft
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class PoolBeforeNeuron:
     """
 
     def __call__(self, draft: Draft) -> Draft:
-        while pair := next(draft.chain((nn.ReLU, nn.Hardtanh), nn.MaxPool2d), None):
+        while pair := next(draft.chain(SPIKING, nn.MaxPool2d), None):
             activation, pool = pair
             draft = draft.swapped(activation.name, pool.name)
         return draft

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from ..core.packing import Shapes
 from ..errors import ConversionError, ShapeError, must
 from ..network import INPUT
 from .operations import LEAVES, OPERATIONS, REARRANGEMENTS, SUPPORTED, UNCHANGED, module_call
@@ -27,9 +28,11 @@ class Tracer(fx.Tracer):
 class Reading(fx.Interpreter):
     """Interprets a traced graph once and writes the sketch of every operation on an activation."""
 
-    def __init__(self, graph_module: fx.GraphModule, ann: nn.Module, example: Tensor) -> None:
+    def __init__(self, graph_module: fx.GraphModule, ann: nn.Module, example: Tensor, parts: Shapes) -> None:
         super().__init__(graph_module)
         self.ann, self.sketch = ann, Sketch(example)
+        names = [str(n.target) for n in graph_module.graph.nodes if n.op == "placeholder"]
+        self.parts = self.sketch.inputs(names, parts)
         self.refused: list[tuple[str, str]] = []
         self.named: dict[fx.Node, Any] = {}  # what a traced node's value is here: a Ref, or a list of them
         self.result, self.extra_traceback = "", False
@@ -57,11 +60,8 @@ class Reading(fx.Interpreter):
         return self.sketch
 
     def _begin(self, n: fx.Node, value: Any) -> None:
-        if self.named:
-            if isinstance(value, Tensor):
-                raise ConversionError(must("ann.forward", "a function of one tensor", "several inputs"))
-            return
-        self.named[n] = self.sketch.input
+        if isinstance(value, Tensor):
+            self.named[n] = self.parts[len(self.named)]
 
     def _end(self, n: fx.Node) -> None:
         out = n.args[0]
@@ -126,8 +126,6 @@ class Reading(fx.Interpreter):
 
     def _moved(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], function: Any) -> Any:
         """A function that only moves values, tried on their numbers; several results become a list."""
-        if name in ("pad", "constant_pad_nd") and _fills(args, kwargs):
-            raise Unsupported("a padding with other than zeros")
         x = args[0]
         if not isinstance(x, Ref):
             raise Unsupported
@@ -212,11 +210,6 @@ def _holds_tensor(value: Any) -> bool:
 def _mentions(args: Any, kwargs: Any, wanted: Ref) -> bool:
     flat = torch.utils._pytree.tree_leaves((args, kwargs))
     return any(value is wanted for value in flat)
-
-
-def _fills(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a padding is with other than zeros: (x, pad, mode, value) or (x, pad, value)."""
-    return any(isinstance(v, (int, float)) and v != 0 for v in (*args[2:], kwargs.get("value")))
 
 
 def _drops(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ nodes here. A node is computed on the example at once, so its shape is known and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +44,6 @@ class Sketch:
         self.nodes: list[Node] = []
         self.values: dict[str, Tensor] = {INPUT: example}
         self.path = ""
-        self.extra: list[str] = []  # nodes of the present operation but the last get numbers
 
     def ref(self, name: str) -> Ref:
         """The reference to a node that is there."""
@@ -55,11 +54,23 @@ class Sketch:
         """The network's input."""
         return self.ref(INPUT)
 
+    def inputs(self, names: Sequence[str], shapes: Sequence[tuple[int, ...]]) -> list[Ref]:
+        """The tensors that a model takes: the input itself, or a node for each where several are packed in it."""
+        if len(shapes) < 2:
+            return [self.input]
+        found, start = [], 0
+        for self.path, shape in zip(names, shapes):
+            size = int(torch.Size(shape).numel())
+            found.append(self.picked(self.input, torch.arange(start, start + size).reshape(shape)))
+            start += size
+        return found
+
     def emit(self, module: nn.Module, *sources: Ref, name: str = "") -> Ref:
         """Write a node that applies `module` to the sum of its sources, or to all of them where it joins."""
         if type(module) is nn.Identity and len(sources) == 1:
             return sources[0]
         parts = [self.values[source.name] for source in sources]
+        module.to(self.values[INPUT].dtype)
         if getattr(module, "joins", False):
             value = module(*parts)
         else:

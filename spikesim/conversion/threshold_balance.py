@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..core.params import check
 from ..errors import ParameterError, must
+from ..layers.quantised import QuantisedReLU
 from .draft import Draft, Node, Threshold
 from .statistics import Activity
 
@@ -40,7 +41,8 @@ class ThresholdBalance:
 def balanced(draft: Draft, theta_of: Callable[[Node, Activity], Tensor], *, histogram: bool) -> Draft:
     """The draft with a threshold for every neuron: theta_of(node, statistics of its activations) -> (C,).
 
-    Thresholds stay below the ceilings that activations have (ReLU6); silent channels get the layer's largest.
+    Thresholds stay below the ceilings that activations have (ReLU6); silent channels get the layer's largest. Quantised
+    activations keep the thresholds they were trained with.
     """
     seen, ceilings = draft.observed or _activities(draft, histogram), draft.ceilings
     return draft.changed(*(
@@ -69,6 +71,10 @@ def _activities(draft: Draft, histogram: bool) -> dict[str, tuple[Activity, int]
 def _threshold(
     node: Node, activity: Activity, axes: int, theta_of: Callable[[Node, Activity], Tensor], ceiling: float | None
 ) -> Threshold:
+    trained = node.module.threshold if isinstance(node.module, QuantisedReLU) else None
+    if trained is not None:
+        theta = trained.detach().abs().reshape(-1).expand(len(activity.peak))
+        return Threshold(_broadcast(theta, axes), activity.share_above(theta), float((activity.mean / theta).mean()), 0)
     theta = theta_of(node, activity)
     theta = theta if ceiling is None else theta.clamp(max=ceiling)
     largest = theta.max()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ..errors import ParameterError, ShapeError, must
 from . import simd
@@ -87,12 +87,12 @@ def _merged(events, first, last, start, duration, sensor, merge, counts, idx, va
         counts[t] = k - done
 
 
-@kernel(reference=merged_reference, parallel=True, depends=(simd,))
-def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val):  # type: ignore[no-untyped-def]
+@kernel(reference=merged_reference, items=lambda *a: a[2].rows.size, depends=(simd,))
+def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val, begin, end):  # type: ignore[no-untyped-def]
     """Lists of every recording at its own place: idx, val from offsets[row] on; counts (B, T) int64. `merge`: events
     of one input and bin become one entry, in ascending order of inputs, val their number (else val is empty)."""
     columns = (events.t, events.p, events.y, events.x)
-    for b in prange(window.rows.size):
+    for b in range(begin, end):
         first, last = offsets[window.rows[b]], offsets[window.rows[b] + 1]
         _merged(columns, first, last, window.start[b], window.duration[b], sensor, merge, counts[b], idx, val)
 

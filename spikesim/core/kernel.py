@@ -14,6 +14,8 @@ from typing import Any
 
 import numba
 
+from .pool import Shared
+
 KERNELS: dict[str, tuple[Any, Callable[..., Any]]] = {}
 """Every kernel with its plain reference, by dotted name; the kernel law compares the bits of each pair."""
 
@@ -28,22 +30,32 @@ def plain(function: Any) -> Callable[..., Any]:
     return getattr(function, "py_func", function)  # type: ignore[no-any-return]
 
 
+def blocks_in(x: Any, size: int) -> int:
+    """Blocks of `size` neurons in x (T, B, N), sample after sample: the items of a neuron kernel."""
+    return int(x.shape[1] * -(-x.shape[2] // size))
+
+
 def kernel(
-    *, reference: Callable[..., Any], parallel: bool = False, depends: tuple[ModuleType, ...] = ()
-) -> Callable[[Callable[..., Any]], Any]:
+    *, reference: Callable[..., Any], items: Callable[..., int] | None = None, parallel: bool = False,
+    depends: tuple[ModuleType, ...] = (),
+) -> Callable[[Callable[..., Any]], Any]:  # fmt: skip
     """Compile with the house flags (cached, no GIL, strict IEEE arithmetic) and record `reference` beside it.
 
     Division by zero gives inf or nan, as in numpy: a check in the loop would keep it from being vectorised.
 
-    `reference` takes the same arguments and returns or fills the same arrays, in numpy or torch.
+    `reference` takes the same arguments and returns or fills the same arrays, in numpy or torch. `items(*args)` says
+    how many independent items a call has; the function takes two arguments more, begin and end, and does the items
+    from begin to end - 1, and callers leave these two out: `pool` shares the items out among threads. `parallel` is
+    numba's own way, for regions inside of a serial loop; it takes a second and more longer to compile.
     """
 
     def wrap(function: Callable[..., Any]) -> Any:
         compiled = numba.njit(function, cache=True, nogil=True, parallel=parallel, error_model="numpy")
         if depends:
             _widen_stamp(compiled, depends)
-        KERNELS[f"{function.__module__}.{function.__qualname__}"] = (compiled, reference)
-        return compiled
+        called = compiled if items is None else Shared(compiled, items)
+        KERNELS[f"{function.__module__}.{function.__qualname__}"] = (called, reference)
+        return called
 
     return wrap
 

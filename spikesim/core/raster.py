@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
 from ..errors import ParameterError, ShapeError, must
@@ -30,10 +29,10 @@ def filled_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, out: np.
                 out[t, b, idx[e]] += value_at(val, e)
 
 
-@kernel(reference=filled_reference, parallel=True, depends=(simd,))
-def filled_kernel(ptr, idx, val, out):  # type: ignore[no-untyped-def]
-    steps, batch, _ = out.shape
-    for b in prange(batch):
+@kernel(reference=filled_reference, items=lambda *a: a[-1].shape[1], depends=(simd,))
+def filled_kernel(ptr, idx, val, out, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, _ = out.shape
+    for b in range(begin, end):
         for t in range(steps):
             row = out[t, b]
             for e in range(ptr[b * steps + t], ptr[b * steps + t + 1]):
@@ -45,9 +44,9 @@ def counted_reference(x: np.ndarray, counts: np.ndarray) -> None:
     counts[...] = (x != 0).sum(-1).T
 
 
-@kernel(reference=counted_reference, parallel=True)
-def counted_kernel(x, counts):  # type: ignore[no-untyped-def]
-    for b in prange(x.shape[1]):
+@kernel(reference=counted_reference, items=lambda x, _: x.shape[1])
+def counted_kernel(x, counts, begin, end):  # type: ignore[no-untyped-def]
+    for b in range(begin, end):
         for t in range(x.shape[0]):
             row, n = x[t, b], np.int32(0)
             for i in range(row.size):
@@ -63,10 +62,10 @@ def listed_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.nd
         idx[ptr[r] : ptr[r + 1]], val[ptr[r] : ptr[r + 1]] = here, row[here]
 
 
-@kernel(reference=listed_reference, parallel=True)
-def listed_kernel(x, ptr, idx, val):  # type: ignore[no-untyped-def]
+@kernel(reference=listed_reference, items=lambda x, *_: x.shape[1])
+def listed_kernel(x, ptr, idx, val, begin, end):  # type: ignore[no-untyped-def]
     steps = x.shape[0]
-    for b in prange(x.shape[1]):
+    for b in range(begin, end):
         for t in range(steps):
             k, row = ptr[b * steps + t], x[t, b]
             for i in range(row.size):

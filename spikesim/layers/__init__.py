@@ -13,8 +13,22 @@ from .conv import Convolution
 from .difference import TemporalDifference
 from .linear import Dense
 from .pool import CumulativeMaxPool2d, SumPool2d
+from .quantised import QuantisedReLU
 from .scale import Scale
-from .shape import Attention, Concat, Gain, MatMul, Multiply, Rearrange, Reduce, Reshape, Shift, Upsample
+from .shape import (
+    Attention,
+    Concat,
+    Divide,
+    Gain,
+    MatMul,
+    Multiply,
+    Pointwise,
+    Rearrange,
+    Reduce,
+    Reshape,
+    Shift,
+    Upsample,
+)
 from .sparse import DelayedLinear, SparseLinear
 
 
@@ -36,9 +50,12 @@ __all__ = [
     "CumulativeMaxPool2d",
     "DelayedLinear",
     "Dense",
+    "Divide",
     "Gain",
     "MatMul",
     "Multiply",
+    "Pointwise",
+    "QuantisedReLU",
     "Rearrange",
     "Reduce",
     "Reshape",

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor, nn
 
 from ..core.kernel import kernel
@@ -54,11 +53,11 @@ def scattered_reference(
                         out[r, i, j] += val[k] * weight[c, u, v]
 
 
-@kernel(reference=scattered_reference, parallel=True)
-def scattered_kernel(ptr, idx, val, weight, bias, g, out):  # type: ignore[no-untyped-def]
-    rows, high, wide, channels = out.shape
+@kernel(reference=scattered_reference, items=lambda *a: len(a[-1]))
+def scattered_kernel(ptr, idx, val, weight, bias, g, out, begin, end):  # type: ignore[no-untyped-def]
+    _, high, wide, channels = out.shape
     plane = g.height * g.width
-    for r in prange(rows):
+    for r in range(begin, end):
         for i in range(high):
             for j in range(wide):
                 out[r, i, j, :] = bias

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
 from torch import Tensor
 
 from ..core.kernel import kernel
@@ -26,10 +25,10 @@ def activity_reference(x: np.ndarray, unit: np.ndarray, some: np.ndarray) -> Non
     unit[:], some[:] = (np.abs(x) == 1).sum(0), (x != 0).sum(0)
 
 
-@kernel(reference=activity_reference, parallel=True)
-def activity_kernel(x, unit, some):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
-    for b in prange(batch):
+@kernel(reference=activity_reference, items=lambda x, *_: x.shape[1])
+def activity_kernel(x, unit, some, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
+    for b in range(begin, end):
         # Four steps a pass, in narrow integers and without branches: vectorised, and bound by reading x.
         ones, nonzero = np.zeros(size, np.int32), np.zeros(size, np.int32)
         for t in range(0, steps - 3, 4):
@@ -59,10 +58,10 @@ def fired_reference(x: np.ndarray, fired: np.ndarray) -> None:
     fired[:] = (x != 0).sum(0)
 
 
-@kernel(reference=fired_reference, parallel=True)
-def fired_kernel(x, fired):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
-    for b in prange(batch):
+@kernel(reference=fired_reference, items=lambda x, *_: x.shape[1])
+def fired_kernel(x, fired, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
+    for b in range(begin, end):
         counts = np.zeros(size, np.int32)
         for t in range(0, steps - 3, 4):
             p, q, r, s = x[t, b], x[t + 1, b], x[t + 2, b], x[t + 3, b]
@@ -121,9 +120,9 @@ def index_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.nda
     idx[:], val[:] = columns, x[rows, columns]
 
 
-@kernel(reference=index_reference, parallel=True)
-def index_kernel(x, ptr, idx, val):  # type: ignore[no-untyped-def]
-    for r in prange(x.shape[0]):
+@kernel(reference=index_reference, items=lambda x, *_: len(x))
+def index_kernel(x, ptr, idx, val, begin, end):  # type: ignore[no-untyped-def]
+    for r in range(begin, end):
         k, row = ptr[r], x[r]
         for i in range(row.size):
             if row[i] != 0:

@@ -21,8 +21,9 @@ class TemporalDifference(nn.Module):
 
         y_t = unit (t f(X_t / (unit t)) - (t-1) f(X_{t-1} / (unit (t-1)))),      X_t = x_1 + ... + x_t
 
-    So the sum of y over T steps is T unit f(mean x / unit). f is a float operator (GELU, softmax, LayerNorm, a
-    product): this is no spiking neuron, and reports say so. unit is 1, or 1/T where T bins sum to the ANN's input.
+    So the sum of y over T steps is T unit f(mean x / unit). While f is not finite (the logarithm of nothing),
+    y is 0. f is a float operator (GELU, softmax, LayerNorm, a product): this is no spiking neuron, and reports say so.
+    unit is 1, or 1/T where T bins sum to the ANN's input.
 
     function   a module of (N, *shape), or of several of them where it `joins`
     x (T, B, *shape), or a tuple of such  ->  y (T, B, *shape'), DifferenceState
@@ -57,6 +58,7 @@ class TemporalDifference(nn.Module):
             means = (total / (self.unit * _column(done, total)) for total in totals)
             value = self.function(*means)
             value = self.unit * _column(done, value) * value
+            value = torch.where(torch.isfinite(value), value, said)
             outputs.append(value - said)
             said = value
         return torch.stack(outputs), DifferenceState(tuple(totals), said, done)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
@@ -38,32 +38,33 @@ def rows_added_reference(
     steps = out.shape[0]
     for r in range(ptr.size - 1):
         for k in range(blocks):
-            x = bias[k * lanes : (k + 1) * lanes].copy()
-            simd.rows_summed_reference(x, weight[k], idx, val, ptr[r], ptr[r + 1])
+            x = np.empty(lanes, np.float32)
+            simd.rows_summed_reference(x, bias[k * lanes : (k + 1) * lanes], weight[k], idx, val, ptr[r], ptr[r + 1])
             target = out[r % steps, r // steps, k * lanes : (k + 1) * lanes]
             target[:] = x[: target.size]
 
 
-@kernel(reference=rows_added_reference, parallel=True, depends=(simd,))
-def rows_added_kernel(ptr, idx, val, weight, bias, out):  # type: ignore[no-untyped-def]
+@kernel(reference=rows_added_reference, items=lambda *a: min(GROUPS, len(a[0]) - 1), depends=(simd,))
+def rows_added_kernel(ptr, idx, val, weight, bias, out, begin, end):  # type: ignore[no-untyped-def]
     """out (T, B, n_out) = bias + the weight rows of each row's events (`SparseRaster`); weight (blocks, n_in, lanes)."""
     steps, batch, size = out.shape
     blocks, _, lanes = weight.shape
     groups = min(GROUPS, batch * steps)
-    for item in prange(blocks * groups):
-        k, group = item // groups, item % groups
-        x, w = np.empty(lanes, np.float32), weight[k]
-        here = min(size - k * lanes, lanes)
+    for group in range(begin, end):
+        x = np.empty(lanes, np.float32)
         for r in range(batch * steps * group // groups, batch * steps * (group + 1) // groups):
-            for j in range(lanes):
-                x[j] = bias[k * lanes + j]
-            if lanes == FEW:
-                _rows_16(x, w, idx, val, ptr[r], ptr[r + 1])
-            else:
-                _rows_64(x, w, idx, val, ptr[r], ptr[r + 1])
-            target = out[r % steps, r // steps, k * lanes : k * lanes + here]
-            for j in range(here):
-                target[j] = x[j]
+            # All blocks of a row in turn: its sums leave as one run of memory, not as pieces a page or more apart.
+            row = out[r % steps, r // steps]
+            for k in range(blocks):
+                lo, w = k * lanes, weight[k]
+                start = bias[lo : lo + lanes]
+                if lanes == FEW:
+                    _rows_16(x, start, w, idx, val, ptr[r], ptr[r + 1])
+                else:
+                    _rows_64(x, start, w, idx, val, ptr[r], ptr[r + 1])
+                target = row[lo : min(size, lo + lanes)]
+                for j in range(target.size):
+                    target[j] = x[j]
 
 
 def spread_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, grads: np.ndarray, out: np.ndarray) -> None:
@@ -77,11 +78,11 @@ def spread_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, grads: n
             simd.row_spread_reference(out[k], part, idx, val, ptr[r], ptr[r + 1])
 
 
-@kernel(reference=spread_reference, parallel=True, depends=(simd,))
-def spread_kernel(ptr, idx, val, grads, out):  # type: ignore[no-untyped-def]
+@kernel(reference=spread_reference, items=lambda *a: len(a[-1]), depends=(simd,))
+def spread_kernel(ptr, idx, val, grads, out, begin, end):  # type: ignore[no-untyped-def]
     """out (blocks, n_in, 64) = sum of val[e] grads[t, b] over the events of every input; grads (T, B, n_out)."""
     steps, _, size = grads.shape
-    for k in prange(out.shape[0]):
+    for k in range(begin, end):
         part, target = np.zeros(LANES, np.float32), out[k]
         for i in range(target.shape[0]):
             for j in range(LANES):
@@ -117,11 +118,11 @@ def _tile(weight, block, first, last, at, end, back):  # type: ignore[no-untyped
                 row[o - first] = weight[o, i]
 
 
-@kernel(reference=blocks_reference, parallel=True)
-def blocks_kernel(weight, out, back):  # type: ignore[no-untyped-def]
-    blocks, inputs, lanes = out.shape
+@kernel(reference=blocks_reference, items=lambda _, out, back: len(out) * -(-out.shape[1] // FEW))
+def blocks_kernel(weight, out, back, begin, end):  # type: ignore[no-untyped-def]
+    _, inputs, lanes = out.shape
     tiles = (inputs + FEW - 1) // FEW  # a cache line of inputs of every output at a time
-    for item in prange(blocks * tiles):
+    for item in range(begin, end):
         k, at = item // tiles, item % tiles * FEW
         last = min(weight.shape[0], (k + 1) * lanes)
         _tile(weight, out[k], k * lanes, last, at, min(inputs, at + FEW), back)
@@ -131,7 +132,7 @@ def blocks_of(weight: np.ndarray) -> np.ndarray:
     """Weights (n_out, n_in) cut for the event kernels: (blocks, n_in, 64), or (1, n_in, 16) where 16 outputs do."""
     outputs, inputs = weight.shape
     lanes = FEW if outputs <= FEW else LANES
-    out = np.zeros((-(-outputs // lanes), inputs, lanes), np.float32)
+    out = simd.aligned(-(-outputs // lanes), inputs, lanes)
     blocks_kernel(weight, out, False)
     return out
 
@@ -153,7 +154,7 @@ class Packed:
 
 def padded(row: np.ndarray, size: int) -> np.ndarray:
     """The row with zeros up to `size`, float32."""
-    out = np.zeros(size, np.float32)
+    out = simd.aligned(size)
     out[: row.size] = row
     return out
 
@@ -215,7 +216,7 @@ def _(ptr: Tensor, idx: Tensor, val: Tensor, steps: int, weight: Tensor, bias: T
 @torch.library.custom_op("spikesim::event_linear_backward", mutates_args=(), device_types="cpu")
 def _event_linear_backward(ptr: Tensor, idx: Tensor, val: Tensor, grads: Tensor, inputs: int) -> Tensor:
     outputs = grads.shape[2]
-    gathered = np.empty((-(-outputs // LANES), inputs, LANES), np.float32)
+    gathered = simd.aligned(-(-outputs // LANES), inputs, LANES)
     spread_kernel(ptr.numpy(), idx.numpy(), val.numpy(), grads.contiguous().numpy(), gathered)
     out = torch.empty(outputs, inputs)
     blocks_kernel(out.numpy(), gathered, True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ..errors import ParameterError, must
 
 
 class Reshape(nn.Module):
@@ -108,6 +111,34 @@ class Multiply(Join):
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return a * b
+
+
+class Divide(Join):
+    """The quotient of two inputs, which broadcast."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a / b
+
+
+class Pointwise(nn.Module):
+    """One of torch's functions of a number, by name. x (N, *shape) -> (N, *shape)."""
+
+    FUNCTIONS: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {
+        "exp": torch.exp, "log": torch.log, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt, "reciprocal": torch.reciprocal,
+        "erf": torch.erf, "log1p": torch.log1p, "expm1": torch.expm1, "sin": torch.sin, "cos": torch.cos,
+    }  # fmt: skip
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        if name not in self.FUNCTIONS:
+            raise ParameterError(must("Pointwise.name", f"one of {', '.join(self.FUNCTIONS)}", name))
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.FUNCTIONS[self.name](x)
+
+    def extra_repr(self) -> str:
+        return self.name
 
 
 class MatMul(Join):

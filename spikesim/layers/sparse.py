@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor, nn
 
 from ..core import philox, simd
@@ -87,17 +87,17 @@ def _scatter(synapses, k, idx, val, first, last, ring, slot):  # type: ignore[no
                 now[synapses.target[q]] += a * synapses.weight[q]
 
 
-@kernel(reference=scattered_reference, parallel=True, depends=(simd,))
-def scattered_kernel(ptr, idx, val, synapses, ring, at, out):  # type: ignore[no-untyped-def]
+@kernel(reference=scattered_reference, items=lambda *a: len(a[5]) * len(a[3].first), depends=(simd,))
+def scattered_kernel(ptr, idx, val, synapses, ring, at, out, begin, end):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through sparse weights.
 
     ring  (B, R, n_out) sums under way, in and out; slot (at[b] + t) % R is due at step t; R is 1 + the longest delay
     out   (T, B, n_out)
     """
-    steps, batch, outputs = out.shape
+    steps, _, outputs = out.shape
     parts = synapses.first.shape[0]
     size = (outputs + parts * 64 - 1) // (parts * 64) * 64
-    for item in prange(batch * parts):
+    for item in range(begin, end):
         b, k = item // parts, item % parts
         lo, hi = min(outputs, k * size), min(outputs, (k + 1) * size)
         for t in range(steps):
@@ -151,13 +151,13 @@ def _synapse(numbers, i, q, outputs, k0, k1):  # type: ignore[no-untyped-def]
     return target, weight, numbers.shortest + np.int64((c * spread) >> np.uint64(32))
 
 
-@kernel(reference=drawn_reference, parallel=True, depends=(philox,))
+@kernel(reference=drawn_reference, items=lambda *a: a[6].shape[1] - 1, depends=(philox,))
 def drawn_kernel(  # type: ignore[no-untyped-def]
-    numbers, k0, k1, size, outputs, fill, first, target, weight, delay
+    numbers, k0, k1, size, outputs, fill, first, target, weight, delay, begin, end
 ):
     """Count (`fill` False: first[k, i + 1]) or write the drawn synapses of every source; parts hold `size` targets."""
     parts = first.shape[0]
-    for i in prange(first.shape[1] - 1):
+    for i in range(begin, end):
         place = np.zeros(parts, np.int64)
         for q in range(numbers.fan_out):
             to, value, steps = _synapse(numbers, i, q, outputs, k0, k1)

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from ..core.kernel import inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel
 
 BLOCK = 2048
 """Neurons per parallel block: the rows of one block stay in the L1 and L2 caches over all steps."""
@@ -387,9 +387,9 @@ def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out):  # type: ignore[no-u
         _advance_row(x[t, b, lo:hi], membrane, adapted, counter, c, n, rule, scratch, out[t, b, lo:hi])
 
 
-@kernel(reference=general_reference, parallel=True)
-def general_kernel(x, v, a, k, table, n, rule, out):  # type: ignore[no-untyped-def]
+@kernel(reference=general_reference, items=lambda x, *_: blocks_in(x, BLOCK))
+def general_kernel(x, v, a, k, table, n, rule, out, begin, end):  # type: ignore[no-untyped-def]
     blocks = (x.shape[2] + BLOCK - 1) // BLOCK
-    for j in prange(x.shape[1] * blocks):
+    for j in range(begin, end):
         lo = (j % blocks) * BLOCK
         _run_block(j // blocks, lo, min(x.shape[2], lo + BLOCK), x, v, a, k, table, n, rule, out)

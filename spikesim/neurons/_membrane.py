@@ -18,11 +18,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numba.extending import overload
 
 from ..core import simd
-from ..core.kernel import inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel
 
 BLOCK = 16384
 """Neurons per parallel block: 64 KiB of float32 membrane, which stays in the L2 cache over all steps."""
@@ -121,11 +121,11 @@ def run_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, sp
         spikes[t], v[...], _ = rule(v, x[t], c, _fires_numpy, passed)
 
 
-@kernel(reference=run_reference, parallel=True)
-def run_kernel(x, v, c, gated, spikes):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=run_reference, items=lambda x, *_: blocks_in(x, BLOCK))
+def run_kernel(x, v, c, gated, spikes, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]
@@ -162,11 +162,11 @@ def bits_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, b
         bits[t] = np.packbits(fired, axis=-1, bitorder="little").view(np.uint64)
 
 
-@kernel(reference=bits_reference, parallel=True, depends=(simd,))
-def bits_kernel(x, v, c, gated, bits):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=bits_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(simd,))
+def bits_kernel(x, v, c, gated, bits, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]
@@ -187,11 +187,11 @@ def charge_reference(
         spikes[t], v[...], charge[t] = rule(v, x[t], c, _fires_numpy, passed)
 
 
-@kernel(reference=charge_reference, parallel=True)
-def charge_kernel(x, v, c, gated, spikes, charge):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=charge_reference, items=lambda x, *_: blocks_in(x, BLOCK))
+def charge_kernel(x, v, c, gated, spikes, charge, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]

@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from .. import surrogate as surrogate_module
-from ..core.kernel import inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel
 from ..surrogate import Slope, slope_row, slope_row_reference
 from . import _membrane as membrane_module
 from ._membrane import Coefficients, one_neuron, rows_of
@@ -181,12 +181,14 @@ def _start_row(flow, h, c, rule, above, slope, none, sums):  # type: ignore[no-u
         flow[i] = gh
 
 
-@kernel(reference=backward_reference, parallel=True, depends=(surrogate_module, membrane_module))
-def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums):  # type: ignore[no-untyped-def]
+@kernel(
+    reference=backward_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(surrogate_module, membrane_module)
+)
+def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums, begin, end):  # type: ignore[no-untyped-def]
     """grads, charge, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
-    steps, batch, size = grads.shape
+    steps, _, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         row, flow, start = rows_of(c, lo, hi), carry[b, lo:hi], v0[b, lo:hi]

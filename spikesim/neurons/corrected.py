@@ -18,10 +18,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
-from ..core.kernel import kernel
+from ..core.kernel import blocks_in, kernel
 from ..core.params import number
 from ..errors import ShapeError, must
 from .base import Neuron, State, short
@@ -55,11 +54,11 @@ def corrected_reference(
         v[...] = np.where(fires, h - threshold, h)
 
 
-@kernel(reference=corrected_reference, parallel=True)
-def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=corrected_reference, items=lambda x, *_: blocks_in(x, BLOCK))
+def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         for i in range(lo, min(size, lo + BLOCK)):
             start, level = v0[i], threshold[i]

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
-from ..core.kernel import inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel
 from ..core.params import number
 from .base import Neuron, short
 from .signed import BLOCK, SignedState
@@ -59,11 +58,11 @@ def graded_reference(
         )  # fmt: skip
 
 
-@kernel(reference=graded_reference, parallel=True)
-def graded_kernel(x, v, m, threshold, peak, signed, spikes):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=graded_reference, items=lambda x, *_: blocks_in(x, BLOCK))
+def graded_kernel(x, v, m, threshold, peak, signed, spikes, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         membrane, memory, level = v[b, lo:hi], m[b, lo:hi], threshold[lo:hi]

@@ -16,10 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
-from ..core.kernel import inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel
 from ..surrogate import ATan, Surrogate
 from .base import Neuron, short
 
@@ -56,11 +55,11 @@ def signed_reference(x: np.ndarray, v: np.ndarray, m: np.ndarray, threshold: np.
         spikes[t], v[...], m[...] = signed_step(v, m, x[t], threshold, one, lambda u: (u >= 0).astype(u.dtype))
 
 
-@kernel(reference=signed_reference, parallel=True)
-def signed_kernel(x, v, m, threshold, spikes):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=signed_reference, items=lambda x, *_: blocks_in(x, BLOCK))
+def signed_kernel(x, v, m, threshold, spikes, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         membrane, memory, level = v[b, lo:hi], m[b, lo:hi], threshold[lo:hi]

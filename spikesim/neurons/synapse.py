@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import prange
 from torch import Tensor
 
-from ..core.kernel import inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel
 
 BLOCK = 8192
 """Neurons per parallel block: the current stays in the L2 cache over all steps."""
@@ -63,11 +62,11 @@ _after, _before, _last = inlined(after_decay), inlined(before_decay), inlined(de
 _blended = inlined(blended)
 
 
-@kernel(reference=synapse_reference, parallel=True)
-def synapse_kernel(code, x, i, leak, out):  # type: ignore[no-untyped-def]
-    steps, batch, size = x.shape
+@kernel(reference=synapse_reference, items=lambda _, x, *rest: blocks_in(x, BLOCK))
+def synapse_kernel(code, x, i, leak, out, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         current, keep = i[b, lo:hi], leak[lo:hi]
@@ -133,11 +132,11 @@ _after_back, _before_back = inlined(after_decay_back), inlined(before_decay_back
 _last_back, _blended_back = inlined(decays_last_back), inlined(blended_back)
 
 
-@kernel(reference=synapse_back_reference, parallel=True)
-def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum):  # type: ignore[no-untyped-def]
-    steps, batch, size = grads.shape
+@kernel(reference=synapse_back_reference, items=lambda _, x, *rest: blocks_in(x, BLOCK))
+def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum, begin, end):  # type: ignore[no-untyped-def]
+    steps, _, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK
-    for j in prange(batch * blocks):
+    for j in range(begin, end):
         b, lo = j // blocks, (j % blocks) * BLOCK
         hi = min(size, lo + BLOCK)
         flow, total, keep = carry[b, lo:hi], leak_sum[b, lo:hi], leak[lo:hi]

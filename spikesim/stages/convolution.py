@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
@@ -184,9 +184,9 @@ def _sample(  # type: ignore[no-untyped-def]
             bits[t, w] = _word(out, w * 64) & valid[w]
 
 
-@kernel(reference=convolution_reference, parallel=True, depends=(simd, _membrane))
+@kernel(reference=convolution_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
 def convolution_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits
+    ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits, begin, end
 ):
     """Events (see `SparseRaster`) through one convolution, its neurons and their pool.
 
@@ -194,8 +194,8 @@ def convolution_kernel(  # type: ignore[no-untyped-def]
     weight (C, kh, kw O) packed, bias (W' O,) for one output row, c scalars or rows (W' O,)
     v      (B, H', W' O) membranes, in and out      bits  (B, T, words) uint64 out; valid (words,) uint64
     """
-    batch, steps, _ = bits.shape
-    for b in prange(batch):
+    _, steps, _ = bits.shape
+    for b in range(begin, end):
         part = ptr[b * steps : (b + 1) * steps + 1]
         _sample(part, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v[b], bits[b])
 
@@ -260,7 +260,9 @@ class ConvolutionStage(Stage):
                 laid = laid[:, :, packed_order(kw, linear.stride[1])]
         bias = np.tile(bias_of(linear, p.channels), p.wide)
         first = self.to_rows(self.first_membrane()[None])[0]
-        return np.ascontiguousarray(laid).reshape(len(laid), kh, -1), bias, self._coefficients(), first
+        packed = simd.aligned(len(laid), kh, laid[0, 0].size)
+        packed[:] = laid.reshape(packed.shape)
+        return packed, bias, self._coefficients(), first
 
     def _coefficients(self) -> Coefficients:
         """Scalars, or one row of the output plane: coefficients are per channel here."""

@@ -4,7 +4,7 @@
 
 Weights are cut into blocks of 64 outputs, (blocks, n_in, lanes): a block's rows stay in the core's L2 cache while it
 works through its samples, its 64 sums in registers, its membranes in L1. The membrane equation is that of
-`neurons/_membrane.py`.
+`neurons/_membrane.py`. Rows of fewer bits (`narrow.py`) are widened as they are read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import prange
+import torch
 
 from ..core import simd
 from ..core.kernel import kernel, plain
@@ -20,8 +20,10 @@ from ..core.raster import SparseRaster
 from ..core.simd import FEW, LANES
 from ..layers.linear import GROUPS, bias_of, blocks_of, padded
 from ..neurons import _membrane
+from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step, updated_row
 from .base import Stage
+from .narrow import narrowed
 from .packed import AS_IT_IS, lists_of
 
 _rows_64, _rows_16, _word = simd.rows_summed_64, simd.rows_summed_16, simd.word
@@ -39,8 +41,8 @@ def dense_reference(
         b, t = divmod(r, steps)
         fired = np.zeros(words * 64, np.uint8)
         for k in range(blocks):
-            here, x = slice(k * lanes, (k + 1) * lanes), bias[k * lanes : (k + 1) * lanes].copy()
-            simd.rows_summed_reference(x, weight[k], idx, val, ptr[r], ptr[r + 1])
+            here, x = slice(k * lanes, (k + 1) * lanes), np.empty(lanes, np.float32)
+            simd.rows_summed_reference(x, bias[here], weight[k], idx, val, ptr[r], ptr[r + 1])
             s, v[b, here], _ = rule(v[b, here], x, plain(rows_of)(c, k * lanes, (k + 1) * lanes), _fired, passed)
             fired[here] = s
         bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
@@ -50,18 +52,19 @@ def _fired(u: np.ndarray) -> np.ndarray:
     return (u >= 0).astype(u.dtype)
 
 
-@kernel(reference=dense_reference, parallel=True, depends=(simd, _membrane))
-def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):  # type: ignore[no-untyped-def]
+@kernel(reference=dense_reference, items=lambda *a: len(a[3]) * a[8], depends=(simd, _membrane))
+def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, begin, end):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through one layer.
 
-    weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, or 16 for one block
+    weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, or 16 for one block;
+           weights float32, int8, or float16 as the uint16 of their bits
     c      coefficients, scalars or rows (blocks lanes,)          v  (B, blocks lanes) membranes, in and out
     valid  (blocks,) uint64, ones for outputs that exist           groups  of samples a block is worked through in
     bits   (B, T, blocks) uint64 out
     """
     batch, steps, _ = bits.shape
-    blocks, _, lanes = weight.shape
-    for item in prange(blocks * groups):
+    _, _, lanes = weight.shape
+    for item in range(begin, end):
         k, group = item // groups, item % groups
         lo, hi = k * lanes, (k + 1) * lanes
         w, start, row = weight[k], bias[lo:hi], rows_of(c, lo, hi)
@@ -69,22 +72,31 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits):
         for b in range(batch * group // groups, batch * (group + 1) // groups):
             membrane = v[b, lo:hi]
             for t in range(steps):
-                for j in range(lanes):
-                    x[j] = start[j]
                 first, last = ptr[b * steps + t], ptr[b * steps + t + 1]
                 if lanes == FEW:
-                    _rows_16(x, w, idx, val, first, last)
+                    _rows_16(x, start, w, idx, val, first, last)
                 else:
-                    _rows_64(x, w, idx, val, first, last)
+                    _rows_64(x, start, w, idx, val, first, last)
                 updated_row(x, membrane, row, gated, fired[:lanes])
                 bits[b, t, k] = _word(fired, 0) & valid[k]
 
 
 class DenseStage(Stage):
-    """`nn.Linear` and its neurons."""
+    """`nn.Linear` and its neurons.
+
+    rows  float32, or the narrower dtype that the weights are kept in (`narrow.py`); then events are taken at any density
+    """
 
     break_even = 0.25
     """The crossover of `benchmarks/activity.py` is 0.4 and above; see CAUTION in `convolution.py`."""
+
+    def __init__(
+        self, name: str, linear: Any, neuron: LeakyNeuron, in_shape: tuple[int, ...], rows: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(name, linear, neuron, in_shape, (linear.out_features,))
+        self.rows = rows
+        if rows != torch.float32:
+            self.break_even = 1.0
 
     def pack(self) -> tuple[Any, ...]:
         blocks = blocks_of(self.linear.weight.detach().contiguous().numpy())
@@ -92,8 +104,11 @@ class DenseStage(Stage):
         valid = np.zeros(blocks.shape[0] * 64, np.uint8).reshape(blocks.shape[0], 64)
         valid[:, : blocks.shape[2]] = (np.arange(size) < self.linear.out_features).reshape(blocks.shape[0], -1)
         words = np.packbits(valid.ravel(), bitorder="little").view(np.uint64)
-        bias = bias_of(self.linear, size)
-        return blocks, bias, self.coefficient_rows(size), words, padded(self.first_membrane(), size)
+        bias, c = bias_of(self.linear, size), self.coefficient_rows(size)
+        if self.rows != torch.float32:
+            blocks, scale = narrowed(blocks, self.rows)
+            bias, c = bias / scale, c._replace(gain=c.gain * scale)
+        return blocks, bias, c, words, padded(self.first_membrane(), size)
 
     def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
         weight, bias, c, valid, first = self.packed()

@@ -7,7 +7,7 @@ own order, so that event lists always speak the network's language. Summed pools
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ..core import simd
 from ..core.kernel import kernel
@@ -46,9 +46,9 @@ def _listed(words, relabel, idx, k):  # type: ignore[no-untyped-def]
             word &= word - np.uint64(1)
 
 
-@kernel(reference=listed_reference, parallel=True, depends=(simd,))
-def listed_kernel(words, relabel, ptr, idx):  # type: ignore[no-untyped-def]
-    for r in prange(words.shape[0]):
+@kernel(reference=listed_reference, items=lambda words, *_: len(words), depends=(simd,))
+def listed_kernel(words, relabel, ptr, idx, begin, end):  # type: ignore[no-untyped-def]
+    for r in range(begin, end):
         _listed(words[r], relabel, idx, ptr[r])
 
 

@@ -60,6 +60,7 @@ class Program:
     """A chain of stages that takes events and gives the spikes of its last one.
 
     outputs   node names whose spikes leave a stage        modules   of all stages
+    narrow    whether there is a stage that can keep its weights in fewer bits
     """
 
     def __init__(self, stages: list[Stage | SumStage]) -> None:
@@ -67,6 +68,7 @@ class Program:
         spiking = [stage for stage in stages if isinstance(stage, Stage)]
         self.outputs = frozenset(stage.out_name for stage in spiking)
         self.modules = [module for stage in spiking for module in stage.modules]
+        self.narrow = any(type(stage) is DenseStage for stage in spiking)
         self.largest = max(max(prod(s.in_shape), prod(s.neuron_shape)) for s in spiking)
 
     def can_record(self, names: Collection[str]) -> bool:
@@ -131,8 +133,13 @@ def as_tensor(x: Tensor | SparseRaster) -> Tensor:
     return x if isinstance(x, Tensor) else x.dense()
 
 
-def compiled(nodes: Mapping[str, nn.Module], row: Row, shape: tuple[int, ...]) -> Program | None:
-    """The program of nodes in a row for inputs of `shape`, or None where a node has no place in a stage."""
+def compiled(
+    nodes: Mapping[str, nn.Module], row: Row, shape: tuple[int, ...], rows: torch.dtype = torch.float32
+) -> Program | None:
+    """The program of nodes in a row for inputs of `shape`, or None where a node has no place in a stage.
+
+    rows  what fully connected stages keep their weights in
+    """
     stages: list[Stage | SumStage] = []
     names, at = list(row.order), tuple(shape)
     while names:
@@ -145,7 +152,7 @@ def compiled(nodes: Mapping[str, nn.Module], row: Row, shape: tuple[int, ...]) -
         if side:
             stages.append(SumStage(name, at, side, 1.0 if isinstance(module, SumPool2d) else 1 / side**2))
         elif names and _plain(nodes[names[0]]) and _linear(module, at):
-            stages.append(_stage(nodes, name, names, at, row.loops))
+            stages.append(_stage(nodes, name, names, at, row.loops, rows))
         else:
             return None
         at = stages[-1].out_shape
@@ -155,8 +162,9 @@ def compiled(nodes: Mapping[str, nn.Module], row: Row, shape: tuple[int, ...]) -
 
 
 def _stage(
-    nodes: Mapping[str, nn.Module], before: str, names: list[str], at: tuple[int, ...], loops: Mapping[str, Edge]
-) -> Stage:
+    nodes: Mapping[str, nn.Module], before: str, names: list[str], at: tuple[int, ...], loops: Mapping[str, Edge],
+    rows: torch.dtype,
+) -> Stage:  # fmt: skip
     """The stage of a linear node and the neurons at the head of `names`; takes them, and a max pool after them."""
     name, module = names.pop(0), nodes[before]
     neuron: Any = nodes[name]
@@ -167,7 +175,7 @@ def _stage(
     if isinstance(module, nn.Linear) and name in loops and type(nodes[loops[name].target]) is nn.Linear:
         return RecurrentStage(name, module, neuron, at, nodes[loops[name].target], loops[name])
     if isinstance(module, nn.Linear):
-        return DenseStage(name, module, neuron, at, (module.out_features,))
+        return DenseStage(name, module, neuron, at, rows)
     assert isinstance(module, nn.Conv2d)
     pool = _window(nodes[names[0]], (nn.MaxPool2d,)) if names else 0
     stage = ConvolutionStage(name, module, neuron, at, (module.out_channels, *_reach(module, at)), pool or 1)

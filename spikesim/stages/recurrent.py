@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
@@ -47,8 +47,8 @@ def recurrent_reference(
         x = bias.copy()
         if drive.shape[0]:
             x[: drive.shape[2]] += drive[t, b]
-        simd.rows_summed_reference(x, weight, idx, val, ptr[r], ptr[r + 1])
-        simd.rows_summed_reference(x, around, fed, none, 0, fed.size)
+        simd.rows_summed_reference(x, x, weight, idx, val, ptr[r], ptr[r + 1])
+        simd.rows_summed_reference(x, x, around, fed, none, 0, fed.size)
         s, v[b], _ = rule(v[b], x, c, _fired, passed)
         fired = np.zeros(words * 64, np.uint8)
         fired[: s.size] = s
@@ -115,9 +115,9 @@ def _started(x, bias, drive, t, b):  # type: ignore[no-untyped-def]
             x[j] += given[j]
 
 
-@kernel(reference=recurrent_reference, parallel=True, depends=(simd, _membrane))
+@kernel(reference=recurrent_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
 def recurrent_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits
+    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, begin, end
 ):
     """Events (see `SparseRaster`) through one recurrent layer of N neurons, padded to S, a multiple of 16.
 
@@ -125,8 +125,8 @@ def recurrent_kernel(  # type: ignore[no-untyped-def]
     drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, words) uint64, spikes before the first step
     v      (B, S) membranes, in and out                  bits  (B, T, words) uint64 out
     """
-    batch, steps, words = bits.shape
-    for b in prange(batch):
+    _, steps, words = bits.shape
+    for b in range(begin, end):
         x, fired = np.empty(bias.size, np.float32), np.zeros(words * 64, np.uint8)
         fed = np.empty(bias.size, np.int32)
         for t in range(steps):
@@ -160,7 +160,7 @@ class RecurrentStage(DenseStage):
         around: nn.Module,
         loop: Edge,
     ) -> None:
-        super().__init__(name, linear, neuron, in_shape, (linear.out_features,))
+        super().__init__(name, linear, neuron, in_shape)
         self.around: Any = around
         self.loop = loop
 
@@ -171,8 +171,7 @@ class RecurrentStage(DenseStage):
     def pack(self) -> tuple[Any, ...]:
         n = self.linear.out_features
         size, words = -(-n // FEW) * FEW, -(-n // 64)
-        weight = np.zeros((self.linear.in_features, size), np.float32)
-        around = np.zeros((size, size), np.float32)
+        weight, around = simd.aligned(self.linear.in_features, size), simd.aligned(size, size)
         weight[:, :n] = self.linear.weight.detach().numpy().T
         around[:n, :n] = self.around.weight.detach().numpy().T
         valid = np.packbits(np.arange(words * 64) < n, bitorder="little").view(np.uint64)

@@ -221,7 +221,7 @@ def _store(
     """Model, optimiser and history in one file: tensors as tensors, everything else as JSON in its header."""
     tensors = {f"model.{k}": v.detach().clone().contiguous() for k, v in model.state_dict().items()}
     for index, entry in optimiser.state_dict()["state"].items():
-        tensors.update({f"optimiser.{index}.{k}": torch.as_tensor(v).clone() for k, v in entry.items()})
+        tensors.update({f"optimiser.{index}.{k}": torch.as_tensor(v).clone().contiguous() for k, v in entry.items()})
     header = {"training": json.dumps(asdict(training)), "history": json.dumps([asdict(e) for e in history])}
     with written(path) as temporary:
         save_file(tensors, temporary, metadata=header)

@@ -40,6 +40,9 @@ REFUSED: dict[str, Callable[[], object]] = {
     "Network.x must be (T, B, *shape), got (0, 2, 6)": lambda: ss.run(dense(), torch.zeros(0, 2, 6)),
     "Network.x must be (T, B, *shape), got (3, 0, 6)": lambda: ss.run(dense(), torch.zeros(3, 0, 6)),
     "Network.x must be (T, B, *shape), got (6,)": lambda: ss.run(dense(), torch.zeros(6)),
+    "EventDriven.weights must be torch.float32, torch.float16 or torch.int8": lambda: ss.EventDriven(weights=torch.int32),
+    "EventDriven.weights must be torch.float32 where no nn.Linear": lambda: ss.run(
+        dense(), torch.zeros(3, 2, 6), engine=ss.EventDriven(weights=torch.int8, stages=False)),
     "run.x must be finite, got nan at (1, 0, 2)": lambda: ss.run(dense(), holed(float("nan"))),
     "run.x must be finite, got -inf at (1, 0, 2)": lambda: ss.run(dense(), holed(float("-inf"))),
     "run.steps must be a whole number at least 1": lambda: ss.run(dense(), torch.zeros(2, 6), steps=0),

@@ -14,6 +14,7 @@ import spikesim as ss
 from spikesim.layers import SumPool2d
 from spikesim.network import INPUT
 from spikesim.neurons import Neuron
+from spikesim.stages.narrow import dequantised
 
 
 def whole(network: ss.Network, seed: int = 0) -> ss.Network:
@@ -134,7 +135,7 @@ def test_chains_run_as_stages(name: str) -> None:
     make, shape = NETWORKS[name]
     network = make()
     ss.run(network, drawn((2, 1, *shape)))
-    assert network._programs[shape] is not None
+    assert any(network._programs.values())
 
 
 SIDES = st.integers(1, 3)
@@ -236,3 +237,46 @@ def test_hooked_layers_are_called(case: tuple[ss.Network, torch.Tensor]) -> None
 def test_numpy_and_integers_are_taken(case: tuple[ss.Network, torch.Tensor]) -> None:
     network, x = case
     assert torch.equal(ss.run(network, x.numpy().astype(np.int64)).output, ss.run(network, x).output)
+
+
+def narrow_network(outputs: int = 70) -> ss.Network:
+    """Weights that int8 holds exactly: whole multiples of 2^-7 up to 127 / 128 in every row."""
+    rng = np.random.default_rng(9)
+    layers: list[torch.nn.Module] = []
+    for n_out, n_in in ((outputs, 40), (10, outputs)):
+        linear = torch.nn.Linear(n_in, n_out)
+        q = rng.integers(-127, 128, (n_out, n_in))
+        q[:, 0] = 127
+        linear.weight.data = torch.from_numpy(q / 128).float()
+        linear.bias.data = torch.from_numpy(rng.integers(-64, 64, n_out) / 128).float()
+        layers += [linear, ss.LIF(0.5, torch.full((n_out,), 1.5), gain=0.5, strict=True)]
+    return ss.Network.chain(*layers).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.int8])
+@pytest.mark.parametrize("rate", [0.05, 0.6])
+def test_narrow_rows_spike_as_the_weights_they_hold(kind: torch.dtype, rate: float) -> None:
+    network, x = narrow_network(), drawn((9, 4, 40), rate=rate)
+    engine = ss.EventDriven(weights=kind)
+    wide, narrow = ss.run(network, x), ss.run(network, x, engine=engine)
+    assert 0 < wide.output.mean() < 1
+    assert torch.equal(wide.output, narrow.output)
+    first = ss.run(network, x[:4], engine=engine)
+    rest = ss.run(network, x[4:], state=first.state, engine=engine)
+    assert torch.equal(torch.cat([first.output, rest.output]), narrow.output)
+    network.nodes["0"].weight.mul_(0.5)  # a changed parameter is packed again
+    assert torch.equal(ss.run(network, x, engine=engine).output, ss.run(network, x).output)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.int8])
+def test_narrow_rows_spike_as_dequantised_weights(kind: torch.dtype) -> None:
+    network = ss.Network.chain(torch.nn.Linear(40, 70, bias=False), ss.LIF(0.9)).eval().requires_grad_(False)
+    generator = torch.Generator().manual_seed(3)
+    network.nodes["0"].weight.copy_(torch.randn(70, 40, generator=generator) * torch.logspace(-2, 0, 70)[:, None])
+    x = drawn((50, 8, 40))
+    narrow = ss.run(network, x, engine=ss.EventDriven(weights=kind)).output
+    wide = ss.run(network, x).output
+    network.nodes["0"].weight.copy_(dequantised(network.nodes["0"].weight, kind))
+    held = ss.run(network, x).output
+    assert (held != narrow).float().mean() < 1e-4  # sums in another unit are rounded elsewhere
+    assert (held != wide).float().mean() > 1e-4 or kind == torch.float16

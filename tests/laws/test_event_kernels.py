@@ -17,7 +17,7 @@ from spikesim.graph import Row
 from spikesim.layers import linear
 from spikesim.neurons import _membrane
 from spikesim.neurons._membrane import Coefficients
-from spikesim.stages import convolution, dense, packed, recurrent
+from spikesim.stages import convolution, dense, narrow, packed, recurrent
 
 VALUES = pytest.mark.parametrize("graded", [False, True], ids=["ones", "graded"])
 
@@ -136,6 +136,33 @@ def test_dense_stage_kernel(outputs: int, gated: bool, graded: bool) -> None:
         ran.append((v, bits))
     assert ran[0][1].any()
     same(*zip(*ran))
+
+
+@VALUES
+@pytest.mark.parametrize("kind", [torch.float16, torch.int8])
+@pytest.mark.parametrize("outputs", [10, 70])
+def test_dense_stage_kernel_of_narrow_rows(outputs: int, kind: torch.dtype, graded: bool) -> None:
+    x = drawn((6, 3, 40), graded)
+    weight, bias = layer(outputs, 40)
+    blocks, scale = narrow.narrowed(linear.blocks_of(weight), kind)
+    assert blocks.ctypes.data % simd.LINE == 0 and blocks.dtype.itemsize < 4
+    c = rows(scale.size, True)
+    c, start = c._replace(gain=c.gain * scale), linear.padded(bias, scale.size) / scale
+    valid, ran = np.full(len(blocks), 2**64 - 1, np.uint64), []
+    for run in (dense.dense_kernel, dense.dense_reference):
+        v, bits = np.full((3, scale.size), 0.1, np.float32), np.zeros((3, 6, len(blocks)), np.uint64)
+        run(x.ptr, x.idx, x.values, blocks, start, c, False, valid, 2, v, bits)
+        ran.append((v, bits))
+    assert ran[0][1].any()
+    same(*zip(*ran))
+
+
+@pytest.mark.parametrize("kind,step", [(torch.float16, 2.0**-11), (torch.int8, 0.5 / 127)])
+def test_narrow_rows_are_near(kind: torch.dtype, step: float) -> None:
+    weight = torch.from_numpy(layer(70, 40)[0])
+    found, peak = narrow.dequantised(weight, kind), weight.abs().amax(1, keepdim=True)
+    assert 0 < ((found - weight).abs() / peak).max() <= 1.01 * step
+    assert torch.equal(narrow.dequantised(found, torch.float16), found) or kind == torch.int8
 
 
 @VALUES

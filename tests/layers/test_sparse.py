@@ -84,7 +84,7 @@ def test_loops_agree_in_every_engine_and_hand_over(longest: int | None) -> None:
     ways = [ss.Reference(), ss.Fused(), ss.EventDriven(stages=False), ss.EventDriven()]
     with torch.no_grad():
         runs = [ss.run(net, x, engine=way, record=["n"]) for way in ways]
-        assert 0 < runs[0].recording["n"].mean() < 1 and net._programs[(12,)] is not None
+        assert 0 < runs[0].recording["n"].mean() < 1 and any(net._programs.values())
         assert all(torch.equal(run.recording["n"], runs[0].recording["n"]) for run in runs)
         for before in ways:
             first = ss.run(net, x[:5], engine=before)

@@ -53,7 +53,7 @@ def test_a_cell_that_cannot_be_is_refused(field: str, value: float) -> None:
 def test_programming_error_is_proportional_and_never_negative() -> None:
     cell = taox40()
     target = np.repeat([1e-6, 30e-6, 60e-6], 20_000).reshape(3, -1)
-    g = cell.program(target, ss.Seeds(2).generator())
+    g = cell.programmed(target, ss.Seeds(2).generator())
     np.testing.assert_allclose(g.mean(1), target[:, 0], rtol=5 * cell.programming_error / math.sqrt(20_000))
     np.testing.assert_allclose(g.std(1) / target[:, 0], cell.programming_error, rtol=0.03)
     assert (g >= 0).all()

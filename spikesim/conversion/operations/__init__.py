@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import activation, arithmetic, linear, pool, shape, smooth
+from . import activation, arithmetic, linear, pool, rounding, shape, smooth
 from .modules import LEAVES, module_call
 
-_FILES = (activation, arithmetic, linear, pool, shape, smooth)
+_FILES = (activation, arithmetic, linear, pool, rounding, shape, smooth)
 OPERATIONS: Mapping[str, Callable[..., Any]] = {name: f for file in _FILES for name, f in file.OPERATIONS.items()}
 """Name of a function, method or ATen operator -> what writes its nodes."""
 

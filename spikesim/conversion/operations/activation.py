@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...layers.quantised import QuantisedReLU
 from ..sketch import Ref, Sketch, Unsupported
-from .arithmetic import scaled, shifted
+from .arithmetic import add, scaled, shifted, sub
+from .owned import owned
 
 
 def relu(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
@@ -50,6 +52,11 @@ def relu6(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
     return clamp(s, x, 0.0, 6.0)
 
 
+def quantised_relu(s: Sketch, x: Ref, threshold: Tensor, levels: int) -> Ref:
+    """theta clip(floor(L x / theta + 1/2) / L, 0, 1): a neuron whose threshold the training has found."""
+    return s.emit(owned(QuantisedReLU(levels, tuple(threshold.shape)), threshold=threshold), x)
+
+
 def hardsigmoid(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
     """clamp(x / 6 + 1/2, 0, 1)."""
     return clamp(s, shifted(s, scaled(s, x, 1 / 6), 0.5), 0.0, 1.0)
@@ -57,12 +64,12 @@ def hardsigmoid(s: Sketch, x: Ref, inplace: bool = False) -> Ref:
 
 def leaky_relu(s: Sketch, x: Ref, negative_slope: float = 0.01, inplace: bool = False) -> Ref:
     """relu(x) - slope relu(-x): two neurons."""
-    return _two_sided(s, x, torch.tensor(float(negative_slope)))
+    return _two_sided(s, x, torch.tensor(float(negative_slope), dtype=torch.float64))
 
 
 def prelu(s: Sketch, x: Ref, weight: Tensor) -> Ref:
     """The same with a slope per channel, weight (1,) or (C,)."""
-    slope = weight.detach().float()
+    slope = weight.detach()
     return _two_sided(s, x, slope[0] if slope.numel() == 1 else slope.reshape(-1, *[1] * (x.ndim - 2)))
 
 
@@ -79,14 +86,27 @@ def _two_sided(s: Sketch, x: Ref, slope: Tensor) -> Ref:
     return s.emit(nn.Identity(), up, scaled(s, down, -slope))
 
 
-def clamp_min(s: Sketch, x: Ref, min: Any) -> Ref:
-    """max(x, min) of a number."""
-    return clamp(s, x, min, None)
+def threshold(s: Sketch, x: Ref, threshold: float, value: float, inplace: bool = False) -> Ref:
+    """x above the threshold, `value` elsewhere; the two must be one number."""
+    if threshold != value:
+        raise Unsupported(f"a threshold of {threshold:g} with another value, {value:g}")
+    return relu_from(s, x, float(threshold))
 
 
-def clamp_max(s: Sketch, x: Ref, max: Any) -> Ref:
-    """min(x, max) of a number."""
-    return clamp(s, x, None, max)
+def maximum(s: Sketch, x: Ref | Tensor, other: Any) -> Ref:
+    """max(x, y) = x + relu(y - x); of a number a shifted ReLU."""
+    if isinstance(x, Ref) and isinstance(other, Ref):
+        return add(s, x, relu(s, sub(s, other, x)))
+    x, bound = (x, other) if isinstance(x, Ref) else (other, x)
+    return clamp(s, x, bound, None)
+
+
+def minimum(s: Sketch, x: Ref | Tensor, other: Any) -> Ref:
+    """min(x, y) = x - relu(x - y); of a number a shifted ReLU."""
+    if isinstance(x, Ref) and isinstance(other, Ref):
+        return sub(s, x, relu(s, sub(s, x, other)))
+    x, bound = (x, other) if isinstance(x, Ref) else (other, x)
+    return clamp(s, x, None, bound)
 
 
 def _number(value: Any) -> float | None:
@@ -100,6 +120,8 @@ def _number(value: Any) -> float | None:
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "relu": relu, "relu_": relu, "clamp": clamp, "clamp_": clamp, "clip": clamp, "hardtanh": hardtanh,
     "hardtanh_": hardtanh, "relu6": relu6, "relu6_": relu6, "hardsigmoid": hardsigmoid, "leaky_relu": leaky_relu,
-    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute, "clamp_min": clamp_min,
-    "clamp_min_": clamp_min, "clamp_max": clamp_max, "maximum": clamp_min, "minimum": clamp_max,
+    "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute,
+    "quantised_relu": quantised_relu, "clamp_min": maximum, "clamp_min_": maximum, "clamp_max": minimum,
+    "clamp_max_": minimum, "maximum": maximum, "minimum": minimum, "max": maximum, "min": minimum,
+    "threshold": threshold, "threshold_": threshold, "_threshold": threshold, "abs_": absolute, "absolute": absolute,
 }  # fmt: skip

@@ -9,16 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from ...layers.scale import Scale
-from ...layers.shape import Multiply, Reduce, Shift
+from ...layers.shape import Divide, Multiply, Pointwise, Reduce, Shift
 from ..sketch import Ref, Sketch, Unsupported
 from .smooth import difference
 
 Value = Ref | Tensor | float | int
 
 
+def exact(value: Any) -> Tensor:
+    """A constant of the model's as a tensor; numbers keep all their digits."""
+    return value.detach() if isinstance(value, Tensor) else torch.as_tensor(value, dtype=torch.float64)
+
+
 def constant(x: Ref, value: Any) -> Tensor:
     """A constant that is added to or multiplied with x (B, *shape), as (*shape) or fewer axes; never per sample."""
-    c = torch.as_tensor(value).detach().float()
+    c = exact(value)
     if c.ndim > x.ndim:
         raise Unsupported("a constant of more axes than the activation")
     if c.ndim == x.ndim:
@@ -34,7 +39,7 @@ def scaled(s: Sketch, x: Ref, factor: Any) -> Ref:
     if torch.broadcast_shapes(c.shape, x.shape[1:]) != torch.Size(x.shape[1:]):
         raise Unsupported("a constant that spreads the activation")
     module = Scale(tuple(c.shape))
-    module.factor.copy_(c)
+    module.factor = c.double()
     return s.emit(module, x)
 
 
@@ -46,7 +51,7 @@ def shifted(s: Sketch, x: Ref, offset: Any) -> Ref:
     if not bool(c.any()):
         return x
     module = Shift(tuple(c.shape))
-    module.bias.copy_(c)
+    module.bias = c.double()
     return s.emit(module, x)
 
 
@@ -60,7 +65,7 @@ def add(s: Sketch, a: Value, b: Value, *, alpha: float = 1) -> Ref:
             return scaled(s, a, 2.0)
         return s.emit(nn.Identity(), a, other)
     if isinstance(a, Ref):
-        return shifted(s, a, torch.as_tensor(b) * alpha)
+        return shifted(s, a, exact(b) * alpha)
     if not isinstance(b, Ref):
         raise Unsupported("a sum of constants")
     return shifted(s, b if alpha == 1 else scaled(s, b, alpha), a)
@@ -84,10 +89,34 @@ def mul(s: Sketch, a: Value, b: Value) -> Ref:
 
 
 def div(s: Sketch, a: Value, b: Value, *, rounding_mode: Any = None) -> Ref:
-    """a / b for a constant b."""
-    if not isinstance(a, Ref) or isinstance(b, Ref) or rounding_mode is not None:
-        raise Unsupported("a division by an activation")
-    return scaled(s, a, 1.0 / torch.as_tensor(b).double())
+    """a / b: a factor for a constant b, else through temporal difference."""
+    if rounding_mode is not None:
+        raise Unsupported(f"a division that rounds ({rounding_mode})")
+    if isinstance(a, Ref):
+        return difference(s, Divide(), a, b) if isinstance(b, Ref) else scaled(s, a, 1.0 / exact(b).double())
+    assert isinstance(b, Ref)
+    return mul(s, difference(s, Pointwise("reciprocal"), b), a)
+
+
+def power(s: Sketch, x: Ref | Tensor, exponent: Any) -> Ref:
+    """x^2, x^3 as products, square roots and reciprocals through temporal difference."""
+    if not isinstance(x, Ref) or isinstance(exponent, Ref) or torch.as_tensor(exponent).numel() != 1:
+        raise Unsupported("a power that is not one number")
+    n = float(exponent)
+    if n in (1.0, 2.0, 3.0):
+        y = x
+        for _ in range(int(n) - 1):
+            y = difference(s, Multiply(), y, x)
+        return y
+    name = {0.5: "sqrt", -0.5: "rsqrt", -1.0: "reciprocal"}.get(n)
+    if name is None:
+        raise Unsupported(f"a power of {n:g}")
+    return difference(s, Pointwise(name), x)
+
+
+def square(s: Sketch, x: Ref) -> Ref:
+    """x^2."""
+    return power(s, x, 2)
 
 
 def neg(s: Sketch, x: Ref) -> Ref:
@@ -123,5 +152,7 @@ def total(s: Sketch, x: Ref, dim: Any = None, keepdim: bool = False, *, dtype: A
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": add, "add_": add, "iadd": add, "sub": sub, "sub_": sub, "isub": sub, "rsub": rsub, "mul": mul, "mul_": mul,
-    "imul": mul, "div": div, "div_": div, "truediv": div, "itruediv": div, "neg": neg, "mean": mean, "sum": total,
+    "imul": mul, "div": div, "div_": div, "truediv": div, "itruediv": div, "neg": neg, "negative": neg, "neg_": neg,
+    "mean": mean, "sum": total, "subtract": sub, "multiply": mul, "divide": div, "true_divide": div, "pow": power,
+    "ipow": power, "pow_": power, "square": square,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from torch.nn.utils import skip_init
 from ...layers.shape import MatMul
 from ..sketch import Ref, Sketch, Unsupported
 from .owned import one, owned, pair
-from .smooth import difference
+from .smooth import difference, group_norm
 
 
 def linear(s: Sketch, x: Ref, weight: Tensor, bias: Tensor | None = None) -> Ref:
@@ -140,8 +140,28 @@ def functional_batch_norm(
     return batch_norm(s, x, weight, bias, mean, var, training, momentum, eps)
 
 
+def instance_norm(
+    s: Sketch, x: Ref, weight: Tensor | None = None, bias: Tensor | None = None, mean: Tensor | None = None,
+    var: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5, *rest: Any,
+) -> Ref:  # fmt: skip
+    """Instance normalisation (ATen's order): a group norm of one channel a group."""
+    if not use_input_stats:  # a batch normalisation by another name
+        return batch_norm(s, x, weight, bias, mean, var, eps=eps)
+    return group_norm(s, x, x.shape[1], weight, bias, eps)
+
+
+def functional_instance_norm(
+    s: Sketch, x: Ref, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Ref:  # fmt: skip
+    """F.instance_norm, whose arguments stand in another order."""
+    return instance_norm(s, x, weight, bias, running_mean, running_var, use_input_stats, momentum, eps)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "linear": linear, "addmm": addmm, "matmul": matmul, "mm": matmul, "bmm": matmul, "conv2d": conv2d,
     "conv1d": conv1d, "conv_transpose2d": conv_transpose2d, "conv_transpose1d": conv_transpose1d,
     "convolution": convolution, "batch_norm": batch_norm, "functional_batch_norm": functional_batch_norm,
+    "instance_norm": instance_norm, "functional_instance_norm": functional_instance_norm,
 }  # fmt: skip

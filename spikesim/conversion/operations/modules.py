@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
+
+from ...layers.quantised import QuantisedReLU
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 
@@ -63,6 +65,7 @@ _CALLS: dict[type[nn.Module], Callable[[Any], Call]] = {
     nn.LayerNorm: _named("layer_norm", "normalized_shape", "weight", "bias", "eps"),
     nn.GroupNorm: _named("group_norm", "num_groups", "weight", "bias", "eps"),
     nn.ReLU: _named("relu"), nn.ReLU6: _named("relu6"), nn.Hardtanh: _named("hardtanh", "min_val", "max_val"),
+    QuantisedReLU: _named("quantised_relu", "threshold", "levels"),
     nn.LeakyReLU: _named("leaky_relu", "negative_slope"), nn.PReLU: _named("prelu", "weight"),
     nn.Hardsigmoid: _named("hardsigmoid"), nn.Hardswish: _named("hardswish"),
     nn.GELU: lambda m: ("gelu", (), {"approximate": m.approximate}),
@@ -79,9 +82,15 @@ _CALLS: dict[type[nn.Module], Callable[[Any], Call]] = {
     nn.Flatten: _named("flatten", "start_dim", "end_dim"), nn.Unflatten: _named("unflatten", "dim", "unflattened_size"),
     nn.PixelShuffle: _named("pixel_shuffle", "upscale_factor"),
     nn.PixelUnshuffle: _named("pixel_unshuffle", "downscale_factor"),
+    nn.ChannelShuffle: _named("channel_shuffle", "groups"), nn.GLU: _named("glu", "dim"),
+    nn.Threshold: _named("threshold", "threshold", "value"), nn.CELU: _named("celu", "alpha"),
+    nn.LogSigmoid: _named("logsigmoid"), nn.Softsign: _named("softsign"),
+    nn.RMSNorm: _named("rms_norm", "normalized_shape", "weight", "eps"),
     nn.Upsample: _named("interpolate", "size", "scale_factor", "mode", "align_corners"),
 }  # fmt: skip
-LEAVES: tuple[type[nn.Module], ...] = (*_CALLS, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ConstantPad2d)
+_PADS = ((nn.modules.padding._ConstantPadNd, "constant"), (nn.modules.padding._ReflectionPadNd, "reflect"),
+         (nn.modules.padding._ReplicationPadNd, "replicate"), (nn.modules.padding._CircularPadNd, "circular"))  # fmt: skip
+LEAVES: tuple[type[nn.Module], ...] = (*_CALLS, *(kind for kind, _ in _PADS))
 """Module types that are read as they are."""
 
 
@@ -90,4 +99,7 @@ def module_call(module: nn.Module) -> Call | None:
     kind = next((kind for kind in _CALLS if isinstance(module, kind)), None)
     if kind is not None:
         return _CALLS[kind](module)
-    return None if not isinstance(module, LEAVES) else ("pad", cast("tuple[Any, ...]", ()), {})
+    for kind, mode in _PADS:
+        if isinstance(module, kind):
+            return "pad", (module.padding, mode, getattr(module, "value", None)), {}
+    return None

@@ -12,7 +12,7 @@ def owned(module: nn.Module, **tensors: Tensor | None) -> nn.Module:
     """`module` with copies of these tensors in place of its empty ones; nothing requires a gradient."""
     for name, tensor in tensors.items():
         if tensor is not None:
-            getattr(module, name).data = tensor.detach().clone().float()
+            getattr(module, name).data = tensor.detach().clone()
     return module.eval().requires_grad_(False)
 
 

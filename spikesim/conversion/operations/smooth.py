@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...layers.shape import Attention
+from ...layers.shape import Attention, Pointwise
 from ..sketch import Ref, Sketch, Unsupported
 from .owned import owned
 
@@ -59,31 +59,18 @@ def layer_norm(
     return difference(s, owned(module, weight=weight, bias=bias), x)
 
 
+def rms_norm(s: Sketch, x: Ref, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Ref:
+    """Division by the root mean square over the last axes."""
+    module = nn.RMSNorm(tuple(normalized_shape), eps, weight is not None)
+    return difference(s, owned(module, weight=weight), x)
+
+
 def group_norm(
     s: Sketch, x: Ref, groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
     *rest: Any,
 ) -> Ref:  # fmt: skip
     """Group normalisation: statistics of the sample itself, so not linear."""
     return difference(s, owned(nn.GroupNorm(groups, x.shape[1], eps, weight is not None), weight=weight, bias=bias), x)
-
-
-def instance_norm(
-    s: Sketch, x: Ref, weight: Tensor | None = None, bias: Tensor | None = None, mean: Tensor | None = None,
-    var: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5, *rest: Any,
-) -> Ref:  # fmt: skip
-    """Instance normalisation (ATen's order): a group norm of one channel a group."""
-    if not use_input_stats:
-        raise Unsupported("instance normalisation with running statistics")
-    return group_norm(s, x, x.shape[1], weight, bias, eps)
-
-
-def functional_instance_norm(
-    s: Sketch, x: Ref, running_mean: Tensor | None = None, running_var: Tensor | None = None,
-    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Ref:  # fmt: skip
-    """F.instance_norm, whose arguments stand in another order."""
-    return instance_norm(s, x, weight, bias, running_mean, running_var, use_input_stats, momentum, eps)
 
 
 def attention(
@@ -100,14 +87,20 @@ def _elu(alpha: float = 1.0, *rest: Any) -> nn.Module:
     return nn.ELU(alpha)
 
 
+def _pointwise(name: str) -> Callable[[Sketch, Ref], Ref]:
+    def operation(s: Sketch, x: Ref) -> Ref:
+        return difference(s, Pointwise(name), x)
+
+    return operation
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    "gelu": _plain(nn.GELU), "silu": _plain(nn.SiLU), "sigmoid": _plain(nn.Sigmoid), "tanh": _plain(nn.Tanh),
-    "elu": _plain(_elu), "selu": _plain(nn.SELU), "softplus": _plain(nn.Softplus), "mish": _plain(nn.Mish),
+    **{name: _pointwise(name) for name in Pointwise.FUNCTIONS}, "gelu": _plain(nn.GELU), "silu": _plain(nn.SiLU),
+    "sigmoid": _plain(nn.Sigmoid), "tanh": _plain(nn.Tanh), "elu": _plain(_elu), "celu": _plain(nn.CELU),
+    "rms_norm": rms_norm, "selu": _plain(nn.SELU), "softplus": _plain(nn.Softplus), "mish": _plain(nn.Mish),
     "hardswish": _plain(nn.Hardswish), "logsigmoid": _plain(nn.LogSigmoid), "softsign": _plain(nn.Softsign),
     "silu_": _plain(nn.SiLU), "hardswish_": _plain(nn.Hardswish), "sigmoid_": _plain(nn.Sigmoid),
-    "tanh_": _plain(nn.Tanh), "elu_": _plain(_elu),
-    "softmax": _softmax(nn.Softmax), "_softmax": _softmax(nn.Softmax), "log_softmax": _softmax(nn.LogSoftmax),
-    "_log_softmax": _softmax(nn.LogSoftmax), "layer_norm": layer_norm, "group_norm": group_norm,
-    "instance_norm": instance_norm, "functional_instance_norm": functional_instance_norm,
-    "scaled_dot_product_attention": attention,
+    "tanh_": _plain(nn.Tanh), "elu_": _plain(_elu), "softmax": _softmax(nn.Softmax), "_softmax": _softmax(nn.Softmax),
+    "log_softmax": _softmax(nn.LogSoftmax), "_log_softmax": _softmax(nn.LogSoftmax), "layer_norm": layer_norm,
+    "group_norm": group_norm, "scaled_dot_product_attention": attention,
 }  # fmt: skip

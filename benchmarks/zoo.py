@@ -1,0 +1,117 @@
+"""The zoo of fifteen strangers at full size: converted or not, by us and by SpikingJelly, and how far from their ANNs.
+
+Each network has random weights (seed 0), and then weights trained for a minute's worth of steps on blurred noise with
+labels of a random teacher. Thresholds are maxima over the inputs that are measured on, so nothing is clipped and what
+is left falls with T.
+`.venv-peers/bin/python -m benchmarks zoo`; ZOO=name,name measures some.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import spikesim as ss
+from benchmarks.zoo_models import ZOO, Entry
+
+STEPS = (32, 64, 256, 1024)
+LAST_BINARY = (64, 256, 1024)
+
+
+def measure(width: int = 2, samples: int = 4) -> list[dict[str, Any]]:
+    """Rows {network, weights, converter, recipe, steps, relative_error, slope, neurons, error}."""
+    names = os.environ.get("ZOO", ",".join(ZOO)).split(",")
+    return [row for name in names for row in rows_of(name, width, samples)]
+
+
+def rows_of(name: str, width: int, samples: int, steps: tuple[int, ...] = STEPS) -> Iterator[dict[str, Any]]:
+    """One network with random and with trained weights."""
+    entry = ZOO[name]
+    for weights in ("random", "trained"):
+        ann = entry.network(width)
+        if weights == "trained":
+            if name == "onnx_mnist8":  # a file is not trained
+                continue
+            trained(ann, entry)
+        x = entry.inputs(samples, seed=2)
+        with torch.no_grad():
+            wanted = ann(x)
+        about = {"network": name, "weights": weights, "lossless": entry.lossless, "width": width, "samples": samples}
+        for recipe in ("signed", "max"):
+            yield about | ours(ann, x, wanted, recipe, steps)
+        for recipe in ("99.9%", "max", "ltb"):
+            yield about | spikingjelly(ann, x, wanted, recipe)
+
+
+def trained(ann: nn.Module, entry: Entry, batches: int = 20) -> None:
+    """A few steps of Adam towards a random linear teacher's answers, in place; ends in eval mode."""
+    torch.manual_seed(3)
+    x = entry.inputs(128, seed=4)
+    teacher = torch.randn(x[0].numel(), 10)
+    labels = (x.flatten(1) @ teacher).argmax(1)
+    optimiser = torch.optim.Adam(ann.parameters(), 1e-3)
+    ann.train()
+    for i in range(batches):
+        rows = slice(32 * (i % 4), 32 * (i % 4) + 32)
+        y = ann(x[rows])
+        image = y.ndim > 2  # then towards the input's first channel
+        loss = functional.mse_loss(y[:, 0], x[rows, 0]) if image else functional.cross_entropy(y, labels[rows])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    ann.eval()
+
+
+def ours(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: tuple[int, ...]) -> dict[str, Any]:
+    """Our converter's error at each T, and its slope from the second T on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        snn, report = ss.convert(ann, calibration=x, recipe=recipe)
+    found = {t: relative(ss.run(snn, x, steps=t).readout, wanted) for t in steps}
+    slope = float(np.polyfit(np.log(steps[1:]), np.log([found[t] for t in steps[1:]]), 1)[0])
+    return {
+        "converter": "spikesim", "recipe": recipe, "converted": True, "neurons": len(report.layers),
+        "float_operators": len(report.float_operators), "relative_error": {str(t): v for t, v in found.items()},
+        "slope": slope,
+    }  # fmt: skip
+
+
+def spikingjelly(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: int = 32) -> dict[str, Any]:
+    """SpikingJelly's result on the same network, or what it says; absent where it is not installed."""
+    about: dict[str, Any] = {"converter": "SpikingJelly", "recipe": recipe}
+    try:
+        from benchmarks.agreement import stubs
+
+        stubs.register()
+        from spikingjelly.activation_based import ann2snn
+        from spikingjelly.activation_based import functional as state
+    except ImportError as error:
+        return {**about, "converted": None, "error": f"not installed ({error})"}
+    loader = [(x, torch.zeros(len(x)))]
+    try:
+        if recipe == "ltb":
+            chosen = ann2snn.LocalThresholdBalancingRecipe(dataloader=loader)
+        else:
+            chosen = ann2snn.RateCodingRecipe(dataloader=loader, mode=recipe)
+        snn = ann2snn.Converter(chosen).convert(copy.deepcopy(ann))
+        with torch.no_grad():
+            state.reset_net(snn)
+            mean = sum(snn(x) for _ in range(steps)) / steps
+    except Exception as error:  # whatever a peer says to a stranger's model is the result
+        said = re.sub(r" at 0x\w+", "", (str(error).strip().splitlines() or [""])[0])[:120]
+        return {**about, "converted": False, "error": f"{type(error).__name__}: {said}"}
+    return {**about, "converted": True, "relative_error": {str(steps): relative(mean, wanted)}}
+
+
+def relative(got: Tensor, wanted: Tensor) -> float:
+    """|got - wanted| / |wanted|."""
+    return float((got - wanted).norm() / wanted.norm())
