@@ -1,9 +1,10 @@
 """Early exit: a sample is answered as soon as its running readout is confident, and costs nothing from then on.
 
-    confidence after t steps   c_t = max softmax(readout of outputs 1..t);   exit at the first t with c_t >= threshold
+    confidence after t steps   c_t = max softmax(readout of outputs 1..t / scale);   exit at the first t with c_t >= threshold
 
-Outputs of a converted network are in the ANN's units, so softmax means what it meant for the ANN. The threshold is
-chosen on inputs without labels: the lowest at which the early answers are those of all T steps, up to a tolerance.
+Outputs of a converted network are in the ANN's units, which need not be those of a softmax: scale brings them there, so
+that confidences do not all round to 1. The threshold is
+chosen on inputs without labels: the lowest at which the early answers are those of all T steps.
 State goes in and out of `run`, so a batch is cut after every step and only the samples that go on are kept.
 """
 
@@ -26,19 +27,21 @@ from .network import Network
 
 @dataclass(frozen=True)
 class Confidence:
-    """Exit where the largest softmax of the running readout is at least `threshold`, at the earliest after `least` steps."""
+    """Exit where the largest softmax of the running readout over `scale` is at least `threshold`, after `least` steps or more."""
 
     threshold: float
     least: int = 1
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         check(self, "threshold", at_least=0, at_most=1)
         check(self, "least", at_least=1, integer=True)
+        check(self, "scale", above=0)
 
     def reached(self, running: Tensor, step: int) -> Tensor:
         """running (B, classes), the readout after `step` steps -> (B,) bool."""
         return (
-            _confidence(running) >= self.threshold
+            (running / self.scale).softmax(-1).amax(-1) >= self.threshold
             if step >= self.least
             else torch.zeros(len(running), dtype=torch.bool)
         )
@@ -101,18 +104,29 @@ def run_until(
 def chosen_confidence(
     network: Network, data: Data, *, steps: int, tolerance: float = 0.002, seeds: Seeds | None = None
 ) -> Confidence:
-    """The lowest threshold at which at most `tolerance` of the answers on `data` differ from those after all steps.
+    """The lowest threshold at which hardly an answer on `data` differs from that after all steps.
 
-    Labels are not looked at. With fewer than 1 / tolerance samples none may differ. 1 where no threshold will do.
+        differing answers = 0,    or    (differing answers + 1) / (N + 1) <= tolerance
+
+    One more than were seen, because the lowest threshold that does is also the luckiest. Labels are not looked at.
+    1 where no threshold will do.
     """
     number("chosen_confidence.tolerance", tolerance, at_least=0, at_most=1)
     running = running_readouts(network, data, steps=steps, seeds=seeds)
-    late = running[-1].argmax(-1)
+    late, scale = running[-1].argmax(-1), _scale(running[-1])
     for threshold in torch.cat([torch.linspace(0.1, 0.9, 33), 1 - torch.logspace(-1, -6, 41)]).tolist():
-        early = exits(running, Confidence(threshold)).readout.argmax(-1)
-        if float((early != late).float().mean()) <= tolerance:
-            return Confidence(threshold)
-    return Confidence(1.0)
+        early = exits(running, Confidence(threshold, scale=scale)).readout.argmax(-1)
+        differing = int((early != late).sum())
+        if not differing or (differing + 1) / (len(late) + 1) <= tolerance:
+            return Confidence(threshold, scale=scale)
+    return Confidence(1.0, scale=scale)
+
+
+def _scale(answers: Tensor) -> float:
+    """What half of the answers (N, classes) lead by, over 4: at that lead, confidence against one rival is 98 %."""
+    best = answers.topk(min(2, answers.shape[-1]), -1).values
+    lead = float((best[:, 0] - best[:, -1]).median()) / 4
+    return lead if lead > 0 else 1.0
 
 
 def running_readouts(
@@ -150,7 +164,3 @@ def evaluate_early(
             scores.append(found.readout)
             taken.append(found.steps)
     return EarlyEvaluation(torch.cat(scores).numpy(), np.asarray(data.labels), torch.cat(taken).numpy())
-
-
-def _confidence(running: Tensor) -> Tensor:
-    return running.softmax(-1).amax(-1)

@@ -81,6 +81,22 @@ def test_exits_of_a_whole_run_are_those_of_a_run_that_stops(trained: tuple) -> N
     assert torch.allclose(late.readout, early.readout, atol=1e-5)
 
 
+def test_the_unit_of_the_outputs_does_not_matter(trained: tuple) -> None:  # type: ignore[type-arg]
+    ann, learn, test = trained
+    loud = nn.Sequential(ann[0], ann[1], nn.Linear(32, 10)).eval()
+    with torch.no_grad():
+        loud[2].weight.copy_(1000 * ann[2].weight)
+        loud[2].bias.copy_(1000 * ann[2].bias)
+    found = []
+    for network in (ann, loud):
+        snn, _ = ss.convert(network, calibration=learn.x)
+        confidence = chosen_confidence(snn, learn.subset(range(600)), steps=16)
+        found.append((confidence, evaluate_early(snn, test.subset(range(99)), confidence, steps=16)))
+    (first, quiet), (second, loudly) = found
+    assert second.scale == pytest.approx(1000 * first.scale, rel=1e-3) and first.threshold < 1
+    assert second.threshold == pytest.approx(first.threshold) and np.array_equal(quiet.steps, loudly.steps)
+
+
 def test_recordings_end_early_too() -> None:
     data = load("digits").subset(range(12))
     ann = nn.Sequential(nn.Flatten(), nn.Linear(2312, 16), nn.ReLU(), nn.Linear(16, 10)).eval()

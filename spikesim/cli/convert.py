@@ -122,7 +122,12 @@ def _early(network: Network, learn: Any, held_out: Any, steps: int, seed: int) -
         return {}
     confidence = chosen_confidence(network, learn, steps=steps, seeds=Seeds(seed))
     found = evaluate_early(network, held_out, confidence, steps=steps, seeds=Seeds(seed))
-    about = {"steps": steps, "confidence": confidence.threshold, "mean_steps": found.mean_steps}
+    about = {
+        "steps": steps,
+        "confidence": confidence.threshold,
+        "scale": confidence.scale,
+        "mean_steps": found.mean_steps,
+    }
     return {"early_exit": {**about, "accuracy": found.accuracy}}
 
 
