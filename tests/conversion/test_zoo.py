@@ -61,7 +61,7 @@ def test_every_one_converts_and_comes_closer(name: str) -> None:
     snn, report = ss.convert(ann, calibration=x)
     with torch.no_grad():
         wanted = ann(x)
-    few, many = (off(ss.run(snn, x, steps=t).readout, wanted) for t in (16, 128))
+    few, many = (off(ss.run(snn, x, steps=t).readout, wanted) for t in (8, 64))
     assert many < few / 3 and report.layers
     softmax = name in ("mnist", "audio")
     assert bool(report.float_operators) == (softmax or name in ("mlp", "vit"))

@@ -122,6 +122,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "hardtanh_": hardtanh, "relu6": relu6, "relu6_": relu6, "hardsigmoid": hardsigmoid, "leaky_relu": leaky_relu,
     "leaky_relu_": leaky_relu, "prelu": prelu, "_prelu_kernel": prelu, "abs": absolute,
     "quantised_relu": quantised_relu, "clamp_min": maximum, "clamp_min_": maximum, "clamp_max": minimum,
-    "clamp_max_": minimum, "maximum": maximum, "minimum": minimum, "max": maximum, "min": minimum,
+    "clamp_max_": minimum, "maximum": maximum, "minimum": minimum,
     "threshold": threshold, "threshold_": threshold, "_threshold": threshold, "abs_": absolute, "absolute": absolute,
 }  # fmt: skip

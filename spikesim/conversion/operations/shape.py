@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from ...layers.shape import Concat, Multiply, Upsample
 from ..sketch import Ref, Sketch, Unsupported
+from .activation import maximum, minimum
 from .arithmetic import constant, shifted
 from .smooth import difference
 
@@ -94,6 +95,23 @@ def amax(s: Sketch, x: Ref, dim: Any = None, keepdim: bool = False) -> Ref:
     return s.rearranged(best, lambda t: t.reshape(t.shape[0], *kept))
 
 
+def max_of(s: Sketch, x: Ref, other: Any = None, keepdim: bool = False, dim: Any = None) -> Any:
+    """torch.max in its forms: of two tensors, or (maximum over an axis, its place), of which the place is not known."""
+    if isinstance(other, (Ref, Tensor)):
+        return maximum(s, x, other)
+    axis = other if dim is None else dim
+    if axis is None:
+        raise Unsupported("a maximum over samples")
+    return [amax(s, x, axis, keepdim)]
+
+
+def min_of(s: Sketch, x: Ref, other: Any = None, *rest: Any, **more: Any) -> Ref:
+    """torch.min of two tensors."""
+    if not isinstance(other, (Ref, Tensor)):
+        raise Unsupported("a minimum over an axis")
+    return minimum(s, x, other)
+
+
 def stack(s: Sketch, parts: Any, dim: int = 0) -> Ref:
     """Activations side by side along a new axis."""
     if not all(isinstance(part, Ref) for part in parts):
@@ -134,5 +152,5 @@ def upsample_bilinear2d(s: Sketch, x: Ref, size: Any, align_corners: bool, *scal
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "cat": cat, "concat": cat, "concatenate": cat, "stack": stack, "interpolate": interpolate,
     "upsample_bilinear2d": upsample_bilinear2d, "upsample_linear1d": upsample_linear1d, "pad": pad,
-    "constant_pad_nd": pad, "amax": amax, "glu": glu,
+    "constant_pad_nd": pad, "amax": amax, "max": max_of, "min": min_of, "glu": glu,
 }  # fmt: skip
