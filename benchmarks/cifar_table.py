@@ -115,7 +115,9 @@ def main() -> None:
     cells, page = read(), DOCS / "conversion-cifar.md"
     text = re.sub(
         r"(?s)<!-- tables -->.*<!-- end -->",
-        lambda _: f"<!-- tables -->\n\n{tables(cells)}\n<!-- end -->",
+        lambda _: (
+            f"<!-- tables -->\n\n![Accuracy against T](figures/conversion_cifar.png)\n\n{tables(cells)}\n<!-- end -->"
+        ),
         page.read_text(),
     )
     page.write_text(text)
