@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spikesim as ss
 from spikesim.conversion import OnnxModel
-from spikesim.errors import ParameterError, ShapeError
+from spikesim.errors import ShapeError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
