@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spikesim as ss
 from spikesim.conversion import OnnxModel
-from spikesim.errors import ParameterError, ShapeError
+from spikesim.errors import ShapeError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -82,5 +82,5 @@ def test_what_does_not_fit_is_refused_in_one_line() -> None:
         with pytest.raises(ShapeError, match=r"run\.x must be 2 tensors"):
             ss.run(snn, wrong, steps=2)
     one, _ = ss.convert(nn.Sequential(nn.Linear(6, 3), nn.ReLU()), calibration=x)
-    with pytest.raises(ParameterError, match=r"run\.x must be one tensor or raster"):
+    with pytest.raises(ShapeError, match=r"run\.x must be one tensor or raster"):
         ss.run(one, (x, x), steps=2)
