@@ -19,7 +19,7 @@ demo: .venv/ready
 	$(BIN)/spikesim demo --out demo-out
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: .venv/ready
 	$(BIN)/ruff check .
