@@ -196,13 +196,9 @@ ITEMS: dict[str, Item] = {
     "adaptive avg pool of lines, unequal": layer(LINE, lambda: nn.AdaptiveAvgPool1d(5), onnx=False),
     "adaptive max pool": layer(MAPS, lambda: nn.AdaptiveMaxPool2d(2)),
     "adaptive max pool, function": function(LINE, lambda x: F.adaptive_max_pool1d(x, 1)),
-<<<<<<< HEAD
     "max over an axis": function(
         MAPS, lambda x: torch.max(x, 1)[0] + x.max(dim=-1, keepdim=True)[0].squeeze(-1).sum(1, keepdim=True)
     ),
-=======
-    "max over an axis": function(MAPS, lambda x: torch.max(x, 1)[0] * 0.5 + x.max(dim=-1, keepdim=True)[0].sum(1)),
->>>>>>> zoo
     "global max": function(MAPS, lambda x: torch.amax(x, (2, 3))),
     "mean of pixels": function(MAPS, lambda x: x.mean([2, 3])),
     "mean over an axis": function(MAPS, lambda x: torch.mean(x, dim=-1, keepdim=True)),
