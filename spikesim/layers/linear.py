@@ -28,6 +28,9 @@ from .counting import count_operations
 _rows_64, _rows_16, _row_spread = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread
 GROUPS = 32
 """Parts of the batch that are shared out among threads; results do not depend on it."""
+ROWS = 32
+"""Rows that go through all blocks before the next: few enough for the pages of their sums, far apart, to stay known to
+the processor; enough for a sample's weight rows, which its steps share, to be read from its L2 cache."""
 
 
 def rows_added_reference(
@@ -44,25 +47,22 @@ def rows_added_reference(
             target[:] = x[: target.size]
 
 
-@kernel(reference=rows_added_reference, items=lambda *a: min(GROUPS, len(a[0]) - 1), depends=(simd,))
+@kernel(reference=rows_added_reference, items=lambda *a: -(-(len(a[0]) - 1) // ROWS), depends=(simd,))
 def rows_added_kernel(ptr, idx, val, weight, bias, out, begin, end):  # type: ignore[no-untyped-def]
     """out (T, B, n_out) = bias + the weight rows of each row's events (`SparseRaster`); weight (blocks, n_in, lanes)."""
     steps, batch, size = out.shape
     blocks, _, lanes = weight.shape
-    groups = min(GROUPS, batch * steps)
-    for group in range(begin, end):
-        x = np.empty(lanes, np.float32)
-        for r in range(batch * steps * group // groups, batch * steps * (group + 1) // groups):
-            # All blocks of a row in turn: its sums leave as one run of memory, not as pieces a page or more apart.
-            row = out[r % steps, r // steps]
-            for k in range(blocks):
-                lo, w = k * lanes, weight[k]
-                start = bias[lo : lo + lanes]
+    for item in range(begin, end):
+        x, last = np.empty(lanes, np.float32), min(batch * steps, (item + 1) * ROWS)
+        for k in range(blocks):
+            lo, w = k * lanes, weight[k]
+            start, hi = bias[lo : lo + lanes], min(size, lo + lanes)
+            for r in range(item * ROWS, last):
                 if lanes == FEW:
                     _rows_16(x, start, w, idx, val, ptr[r], ptr[r + 1])
                 else:
                     _rows_64(x, start, w, idx, val, ptr[r], ptr[r + 1])
-                target = row[lo : min(size, lo + lanes)]
+                target = out[r % steps, r // steps, lo:hi]
                 for j in range(target.size):
                     target[j] = x[j]
 
