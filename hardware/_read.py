@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from spikesim.core import philox as philox_module
-from spikesim.core.kernel import kernel
+from spikesim.core.kernel import kernel, shared_out
 from spikesim.core.philox import normal_pair, normal_pair_of, philox4x32, words
 
 
@@ -216,9 +216,11 @@ def _convert(total, lsb, top):  # type: ignore[no-untyped-def]
 
 
 @kernel(reference=read_reference, items=lambda *a: len(a[5]), depends=(philox_module,))
-def read_kernel(events, ids, layout, cells, draw, out, counts, peaks, begin, end):  # type: ignore[no-untyped-def]
+def read_kernel(events, ids, layout, cells, draw, out, counts, peaks, begin, end, team):  # type: ignore[no-untyped-def]
     """events (ptr, idx int32, val int32) of rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros;
     counts (R, row tiles, 3 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
+    if shared_out(team):
+        return
     ptr, _, val = events
     row_tiles, columns, patches = cells.lsb.size, cells.g.shape[1], layout.high * layout.wide
     for r in range(begin, end):

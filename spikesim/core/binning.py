@@ -15,7 +15,7 @@ from numba import njit
 from ..errors import ParameterError, ShapeError, must
 from . import simd
 from .events import POLARITIES, Columns, EventStream, Window, natural_window
-from .kernel import kernel
+from .kernel import kernel, shared_out
 from .params import number
 from .raster import SparseRaster
 
@@ -88,9 +88,11 @@ def _merged(events, first, last, start, duration, sensor, merge, counts, idx, va
 
 
 @kernel(reference=merged_reference, items=lambda *a: a[2].rows.size, depends=(simd,))
-def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val, begin, end):  # type: ignore[no-untyped-def]
+def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
     """Lists of every recording at its own place: idx, val from offsets[row] on; counts (B, T) int64. `merge`: events
     of one input and bin become one entry, in ascending order of inputs, val their number (else val is empty)."""
+    if shared_out(team):
+        return
     columns = (events.t, events.p, events.y, events.x)
     for b in range(begin, end):
         first, last = offsets[window.rows[b]], offsets[window.rows[b] + 1]

@@ -14,7 +14,11 @@ from typing import Any
 
 import numba
 
+from . import team as team_module
 from .pool import Shared
+from .team import shared_out
+
+__all__ = ["KERNELS", "blocks_in", "inlined", "kernel", "plain", "shared_out"]
 
 KERNELS: dict[str, tuple[Any, Callable[..., Any]]] = {}
 """Every kernel with its plain reference, by dotted name; the kernel law compares the bits of each pair."""
@@ -44,15 +48,15 @@ def kernel(
     Division by zero gives inf or nan, as in numpy: a check in the loop would keep it from being vectorised.
 
     `reference` takes the same arguments and returns or fills the same arrays, in numpy or torch. `items(*args)` says
-    how many independent items a call has; the function takes two arguments more, begin and end, and does the items
-    from begin to end - 1, and callers leave these two out: `pool` shares the items out among threads. `parallel` is
+    how many independent items a call has; the function takes three arguments more, which callers leave out: it asks
+    `shared_out(team)` first, and if that is not so, does the items from begin to end - 1. `parallel` is
     numba's own way, for regions inside of a serial loop; it takes a second and more longer to compile.
     """
 
     def wrap(function: Callable[..., Any]) -> Any:
         compiled = numba.njit(function, cache=True, nogil=True, parallel=parallel, error_model="numpy")
-        if depends:
-            _widen_stamp(compiled, depends)
+        if depends or items is not None:
+            _widen_stamp(compiled, depends if items is None else (*depends, team_module))
         called = compiled if items is None else Shared(compiled, items)
         KERNELS[f"{function.__module__}.{function.__qualname__}"] = (called, reference)
         return called

@@ -1,9 +1,9 @@
-"""Work shared out among threads of our own: a compiled loop over items, called from several threads at once.
+"""A compiled loop over items, shared out among threads.
 
-numba's parallel loops do the same, but each compiles a second and more longer, they stall for milliseconds where
-another process takes a core, and after a fork they end the process. The threads here are Python threads that wait
-inside a queue; the compiled loops let go of the GIL. How the items are shared out follows from measured times: no
-result may depend on it, so every item must be independent of the others.
+The threads are those of torch's OpenMP library (`team.py`). Where torch has none, and in a forked process, whose
+library has lost its threads, they are Python threads that wait inside a queue; compiled loops let go of the GIL. How
+the items are shared out follows from measured times: no result may depend on it, so every item must be independent
+of the others.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from queue import SimpleQueue
 from typing import Any
 
 import numba
+from numba.core.dispatcher import Dispatcher
+
+from .team import TEAM
 
 ALONE = 40e-6
 """Seconds of work below which one thread does it: waking another takes 10 to 50 microseconds."""
@@ -38,7 +41,6 @@ class Job:
         self._open, self._left = deque(pairwise(edges)), pieces
         self._lock, self._done = threading.Lock(), threading.Lock()
         self._done.acquire()
-        self.busy = 0.0  # seconds, of all threads together
         self._error: BaseException | None = None
 
     def work(self, take: Callable[[deque[tuple[int, int]]], tuple[int, int]]) -> None:
@@ -48,13 +50,11 @@ class Job:
                 begin, end = take(self._open)
             except IndexError:
                 return
-            started = time.perf_counter()
             try:
-                self._function(*self._args, begin, end)
+                self._function(*self._args, begin, end, 0)
             except BaseException as error:  # a helper's error is the caller's
                 self._error = error
             with self._lock:
-                self.busy += time.perf_counter() - started
                 self._left -= 1
                 if not self._left:
                     self._done.release()
@@ -98,35 +98,40 @@ POOL = Pool()
 
 
 class Shared:
-    """A compiled kernel (*args, begin, end) as a function of its args, which does all of its `items(*args)` items."""
+    """A compiled kernel (*args, begin, end, team) as a function of its args, which does all of its `items(*args)` items."""
 
     def __init__(self, compiled: Any, items: Callable[..., int]) -> None:
         update_wrapper(self, compiled, updated=())
         self.compiled, self._items = compiled, items
+        self._joins = isinstance(compiled, Dispatcher)
         self._seconds: dict[tuple[int, int], float] = {}  # for one item, by the size of the call
 
     def __call__(self, *args: Any) -> None:
         items = self._items(*args)
         if items < 2:
-            self.compiled(*args, 0, items)
+            self.compiled(*args, 0, items, 0)
             return
         key = items.bit_length(), int(getattr(args[-1], "size", 0)).bit_length()
         begin, started = 0, time.perf_counter()
         expected = self._seconds.get(key)
         if expected is None:  # the first piece tells, after it is compiled
             begin = max(1, items // 16)
-            self.compiled(*args, 0, begin)
+            self.compiled(*args, 0, begin, 0)
             expected = (time.perf_counter() - started) / begin
-        work = expected * (items - begin)
-        threads = 1 if work < ALONE else min(items - begin, numba.get_num_threads())
+        left = items - begin
+        work = expected * left
+        threads = 1 if work < ALONE else min(left, numba.get_num_threads())
+        pieces = min(left, PIECES * threads, max(threads, int(work / PIECE)))
+        started = time.perf_counter()
         if threads < 2:
-            self.compiled(*args, begin, items)
-            self._seconds[key] = (time.perf_counter() - started) / items
-            return
-        job = Job(
-            self.compiled, args, begin, items, min(items - begin, PIECES * threads, max(threads, int(work / PIECE)))
-        )
-        POOL.offer(job, threads - 1)
-        job.work(deque.popleft)
-        job.finish()
-        self._seconds[key] = job.busy / (items - begin)
+            self.compiled(*args, begin, items, 0)
+        elif self._joins and TEAM.address:
+            orders = TEAM.orders(threads, pieces)
+            self.compiled(*args, begin, items, orders.ctypes.data)
+        else:
+            job = Job(self.compiled, args, begin, items, pieces)
+            POOL.offer(job, threads - 1)
+            job.work(deque.popleft)
+            job.finish()
+        if left:
+            self._seconds[key] = (time.perf_counter() - started) * threads / left

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import ParameterError, ShapeError, must
 from . import simd
-from .kernel import kernel
+from .kernel import kernel, shared_out
 from .simd import value_at
 
 
@@ -30,7 +30,9 @@ def filled_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, out: np.
 
 
 @kernel(reference=filled_reference, items=lambda *a: a[-1].shape[1], depends=(simd,))
-def filled_kernel(ptr, idx, val, out, begin, end):  # type: ignore[no-untyped-def]
+def filled_kernel(ptr, idx, val, out, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, _ = out.shape
     for b in range(begin, end):
         for t in range(steps):
@@ -45,7 +47,9 @@ def counted_reference(x: np.ndarray, counts: np.ndarray) -> None:
 
 
 @kernel(reference=counted_reference, items=lambda x, _: x.shape[1])
-def counted_kernel(x, counts, begin, end):  # type: ignore[no-untyped-def]
+def counted_kernel(x, counts, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     for b in range(begin, end):
         for t in range(x.shape[0]):
             row, n = x[t, b], np.int32(0)
@@ -63,7 +67,9 @@ def listed_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.nd
 
 
 @kernel(reference=listed_reference, items=lambda x, *_: x.shape[1])
-def listed_kernel(x, ptr, idx, val, begin, end):  # type: ignore[no-untyped-def]
+def listed_kernel(x, ptr, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps = x.shape[0]
     for b in range(begin, end):
         for t in range(steps):

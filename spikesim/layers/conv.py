@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..core.kernel import kernel
+from ..core.kernel import kernel, shared_out
 from ..core.operator import Context
 from ..errors import ParameterError, must
 from .counting import count_operations
@@ -54,7 +54,9 @@ def scattered_reference(
 
 
 @kernel(reference=scattered_reference, items=lambda *a: len(a[-1]))
-def scattered_kernel(ptr, idx, val, weight, bias, g, out, begin, end):  # type: ignore[no-untyped-def]
+def scattered_kernel(ptr, idx, val, weight, bias, g, out, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     _, high, wide, channels = out.shape
     plane = g.height * g.width
     for r in range(begin, end):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..core.kernel import kernel
+from ..core.kernel import kernel, shared_out
 from ..core.ledger import Action
 from ..core.operator import Activity, Context
 
@@ -26,7 +26,9 @@ def activity_reference(x: np.ndarray, unit: np.ndarray, some: np.ndarray) -> Non
 
 
 @kernel(reference=activity_reference, items=lambda x, *_: x.shape[1])
-def activity_kernel(x, unit, some, begin, end):  # type: ignore[no-untyped-def]
+def activity_kernel(x, unit, some, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     for b in range(begin, end):
         # Four steps a pass, in narrow integers and without branches: vectorised, and bound by reading x.
@@ -59,7 +61,9 @@ def fired_reference(x: np.ndarray, fired: np.ndarray) -> None:
 
 
 @kernel(reference=fired_reference, items=lambda x, *_: x.shape[1])
-def fired_kernel(x, fired, begin, end):  # type: ignore[no-untyped-def]
+def fired_kernel(x, fired, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     for b in range(begin, end):
         counts = np.zeros(size, np.int32)
@@ -121,7 +125,9 @@ def index_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.nda
 
 
 @kernel(reference=index_reference, items=lambda x, *_: len(x))
-def index_kernel(x, ptr, idx, val, begin, end):  # type: ignore[no-untyped-def]
+def index_kernel(x, ptr, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     for r in range(begin, end):
         k, row = ptr[r], x[r]
         for i in range(row.size):

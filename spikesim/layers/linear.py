@@ -18,7 +18,7 @@ from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, shared_out
 from ..core.operator import Context
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, LANES
@@ -48,8 +48,10 @@ def rows_added_reference(
 
 
 @kernel(reference=rows_added_reference, items=lambda *a: -(-(len(a[0]) - 1) // ROWS), depends=(simd,))
-def rows_added_kernel(ptr, idx, val, weight, bias, out, begin, end):  # type: ignore[no-untyped-def]
+def rows_added_kernel(ptr, idx, val, weight, bias, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (T, B, n_out) = bias + the weight rows of each row's events (`SparseRaster`); weight (blocks, n_in, lanes)."""
+    if shared_out(team):
+        return
     steps, batch, size = out.shape
     blocks, _, lanes = weight.shape
     for item in range(begin, end):
@@ -79,8 +81,10 @@ def spread_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, grads: n
 
 
 @kernel(reference=spread_reference, items=lambda *a: len(a[-1]), depends=(simd,))
-def spread_kernel(ptr, idx, val, grads, out, begin, end):  # type: ignore[no-untyped-def]
+def spread_kernel(ptr, idx, val, grads, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (blocks, n_in, 64) = sum of val[e] grads[t, b] over the events of every input; grads (T, B, n_out)."""
+    if shared_out(team):
+        return
     steps, _, size = grads.shape
     for k in range(begin, end):
         part, target = np.zeros(LANES, np.float32), out[k]
@@ -119,7 +123,9 @@ def _tile(weight, block, first, last, at, end, back):  # type: ignore[no-untyped
 
 
 @kernel(reference=blocks_reference, items=lambda _, out, back: len(out) * -(-out.shape[1] // FEW))
-def blocks_kernel(weight, out, back, begin, end):  # type: ignore[no-untyped-def]
+def blocks_kernel(weight, out, back, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     _, inputs, lanes = out.shape
     tiles = (inputs + FEW - 1) // FEW  # a cache line of inputs of every output at a time
     for item in range(begin, end):

@@ -17,7 +17,7 @@ from numba import njit
 from torch import Tensor, nn
 
 from ..core import philox, simd
-from ..core.kernel import kernel, plain
+from ..core.kernel import kernel, plain, shared_out
 from ..core.operator import Context
 from ..core.params import number
 from ..core.raster import SparseRaster
@@ -88,12 +88,14 @@ def _scatter(synapses, k, idx, val, first, last, ring, slot):  # type: ignore[no
 
 
 @kernel(reference=scattered_reference, items=lambda *a: len(a[5]) * len(a[3].first), depends=(simd,))
-def scattered_kernel(ptr, idx, val, synapses, ring, at, out, begin, end):  # type: ignore[no-untyped-def]
+def scattered_kernel(ptr, idx, val, synapses, ring, at, out, begin, end, team):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through sparse weights.
 
     ring  (B, R, n_out) sums under way, in and out; slot (at[b] + t) % R is due at step t; R is 1 + the longest delay
     out   (T, B, n_out)
     """
+    if shared_out(team):
+        return
     steps, _, outputs = out.shape
     parts = synapses.first.shape[0]
     size = (outputs + parts * 64 - 1) // (parts * 64) * 64
@@ -153,9 +155,11 @@ def _synapse(numbers, i, q, outputs, k0, k1):  # type: ignore[no-untyped-def]
 
 @kernel(reference=drawn_reference, items=lambda *a: a[6].shape[1] - 1, depends=(philox,))
 def drawn_kernel(  # type: ignore[no-untyped-def]
-    numbers, k0, k1, size, outputs, fill, first, target, weight, delay, begin, end
+    numbers, k0, k1, size, outputs, fill, first, target, weight, delay, begin, end, team
 ):
     """Count (`fill` False: first[k, i + 1]) or write the drawn synapses of every source; parts hold `size` targets."""
+    if shared_out(team):
+        return
     parts = first.shape[0]
     for i in range(begin, end):
         place = np.zeros(parts, np.int64)

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..core.kernel import blocks_in, inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel, shared_out
 
 BLOCK = 2048
 """Neurons per parallel block: the rows of one block stay in the L1 and L2 caches over all steps."""
@@ -388,7 +388,9 @@ def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out):  # type: ignore[no-u
 
 
 @kernel(reference=general_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def general_kernel(x, v, a, k, table, n, rule, out, begin, end):  # type: ignore[no-untyped-def]
+def general_kernel(x, v, a, k, table, n, rule, out, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     blocks = (x.shape[2] + BLOCK - 1) // BLOCK
     for j in range(begin, end):
         lo = (j % blocks) * BLOCK

@@ -22,7 +22,7 @@ from numba import njit
 from numba.extending import overload
 
 from ..core import simd
-from ..core.kernel import blocks_in, inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel, shared_out
 
 BLOCK = 16384
 """Neurons per parallel block: 64 KiB of float32 membrane, which stays in the L2 cache over all steps."""
@@ -122,7 +122,9 @@ def run_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, sp
 
 
 @kernel(reference=run_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def run_kernel(x, v, c, gated, spikes, begin, end):  # type: ignore[no-untyped-def]
+def run_kernel(x, v, c, gated, spikes, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
@@ -163,7 +165,9 @@ def bits_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, b
 
 
 @kernel(reference=bits_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(simd,))
-def bits_kernel(x, v, c, gated, bits, begin, end):  # type: ignore[no-untyped-def]
+def bits_kernel(x, v, c, gated, bits, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
@@ -188,7 +192,9 @@ def charge_reference(
 
 
 @kernel(reference=charge_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def charge_kernel(x, v, c, gated, spikes, charge, begin, end):  # type: ignore[no-untyped-def]
+def charge_kernel(x, v, c, gated, spikes, charge, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from .. import surrogate as surrogate_module
-from ..core.kernel import blocks_in, inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel, shared_out
 from ..surrogate import Slope, slope_row, slope_row_reference
 from . import _membrane as membrane_module
 from ._membrane import Coefficients, one_neuron, rows_of
@@ -184,8 +184,10 @@ def _start_row(flow, h, c, rule, above, slope, none, sums):  # type: ignore[no-u
 @kernel(
     reference=backward_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(surrogate_module, membrane_module)
 )
-def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums, begin, end):  # type: ignore[no-untyped-def]
+def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums, begin, end, team):  # type: ignore[no-untyped-def]
     """grads, charge, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
+    if shared_out(team):
+        return
     steps, _, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):

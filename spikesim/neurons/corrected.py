@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, kernel
+from ..core.kernel import blocks_in, kernel, shared_out
 from ..core.params import number
 from ..errors import ShapeError, must
 from .base import Neuron, State, short
@@ -55,7 +55,9 @@ def corrected_reference(
 
 
 @kernel(reference=corrected_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end):  # type: ignore[no-untyped-def]
+def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel, shared_out
 from ..core.params import number
 from .base import Neuron, short
 from .signed import BLOCK, SignedState
@@ -59,7 +59,9 @@ def graded_reference(
 
 
 @kernel(reference=graded_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def graded_kernel(x, v, m, threshold, peak, signed, spikes, begin, end):  # type: ignore[no-untyped-def]
+def graded_kernel(x, v, m, threshold, peak, signed, spikes, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel, shared_out
 from ..surrogate import ATan, Surrogate
 from .base import Neuron, short
 
@@ -56,7 +56,9 @@ def signed_reference(x: np.ndarray, v: np.ndarray, m: np.ndarray, threshold: np.
 
 
 @kernel(reference=signed_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def signed_kernel(x, v, m, threshold, spikes, begin, end):  # type: ignore[no-untyped-def]
+def signed_kernel(x, v, m, threshold, spikes, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, inlined, kernel
+from ..core.kernel import blocks_in, inlined, kernel, shared_out
 
 BLOCK = 8192
 """Neurons per parallel block: the current stays in the L2 cache over all steps."""
@@ -63,7 +63,9 @@ _blended = inlined(blended)
 
 
 @kernel(reference=synapse_reference, items=lambda _, x, *rest: blocks_in(x, BLOCK))
-def synapse_kernel(code, x, i, leak, out, begin, end):  # type: ignore[no-untyped-def]
+def synapse_kernel(code, x, i, leak, out, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
@@ -133,7 +135,9 @@ _last_back, _blended_back = inlined(decays_last_back), inlined(blended_back)
 
 
 @kernel(reference=synapse_back_reference, items=lambda _, x, *rest: blocks_in(x, BLOCK))
-def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum, begin, end):  # type: ignore[no-untyped-def]
+def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     steps, _, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):

@@ -15,7 +15,7 @@ from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, shared_out
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, value_at
 from ..layers.linear import bias_of, padded
@@ -186,7 +186,7 @@ def _sample(  # type: ignore[no-untyped-def]
 
 @kernel(reference=convolution_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
 def convolution_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits, begin, end
+    ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits, begin, end, team
 ):
     """Events (see `SparseRaster`) through one convolution, its neurons and their pool.
 
@@ -194,6 +194,8 @@ def convolution_kernel(  # type: ignore[no-untyped-def]
     weight (C, kh, kw O) packed, bias (W' O,) for one output row, c scalars or rows (W' O,)
     v      (B, H', W' O) membranes, in and out      bits  (B, T, words) uint64 out; valid (words,) uint64
     """
+    if shared_out(team):
+        return
     _, steps, _ = bits.shape
     for b in range(begin, end):
         part = ptr[b * steps : (b + 1) * steps + 1]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..core import simd
-from ..core.kernel import kernel, plain
+from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, LANES
 from ..layers.linear import GROUPS, bias_of, blocks_of, padded
@@ -53,7 +53,7 @@ def _fired(u: np.ndarray) -> np.ndarray:
 
 
 @kernel(reference=dense_reference, items=lambda *a: len(a[3]) * a[8], depends=(simd, _membrane))
-def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, begin, end):  # type: ignore[no-untyped-def]
+def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, begin, end, team):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through one layer.
 
     weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, or 16 for one block;
@@ -62,6 +62,8 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, 
     valid  (blocks,) uint64, ones for outputs that exist           groups  of samples a block is worked through in
     bits   (B, T, blocks) uint64 out
     """
+    if shared_out(team):
+        return
     batch, steps, _ = bits.shape
     _, _, lanes = weight.shape
     for item in range(begin, end):

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from ..core import simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, shared_out
 from ..core.raster import SparseRaster
 
 _lowest, _ones = simd.lowest, simd.ones
@@ -47,7 +47,9 @@ def _listed(words, relabel, idx, k):  # type: ignore[no-untyped-def]
 
 
 @kernel(reference=listed_reference, items=lambda words, *_: len(words), depends=(simd,))
-def listed_kernel(words, relabel, ptr, idx, begin, end):  # type: ignore[no-untyped-def]
+def listed_kernel(words, relabel, ptr, idx, begin, end, team):  # type: ignore[no-untyped-def]
+    if shared_out(team):
+        return
     for r in range(begin, end):
         _listed(words[r], relabel, idx, ptr[r])
 

@@ -18,7 +18,7 @@ from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
-from ..core.kernel import kernel
+from ..core.kernel import kernel, shared_out
 from ..core.raster import SparseRaster
 from ..core.simd import FEW
 from ..graph import Edge
@@ -117,7 +117,7 @@ def _started(x, bias, drive, t, b):  # type: ignore[no-untyped-def]
 
 @kernel(reference=recurrent_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
 def recurrent_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, begin, end
+    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, begin, end, team
 ):
     """Events (see `SparseRaster`) through one recurrent layer of N neurons, padded to S, a multiple of 16.
 
@@ -125,6 +125,8 @@ def recurrent_kernel(  # type: ignore[no-untyped-def]
     drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, words) uint64, spikes before the first step
     v      (B, S) membranes, in and out                  bits  (B, T, words) uint64 out
     """
+    if shared_out(team):
+        return
     _, steps, words = bits.shape
     for b in range(begin, end):
         x, fired = np.empty(bias.size, np.float32), np.zeros(words * 64, np.uint8)

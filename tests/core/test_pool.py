@@ -23,7 +23,7 @@ def two_threads() -> Iterator[None]:
     numba.set_num_threads(before)
 
 
-def slow_count(done: np.ndarray, begin: int, end: int) -> None:
+def slow_count(done: np.ndarray, begin: int, end: int, team: int) -> None:
     for i in range(begin, end):
         time.sleep(0.001)
         done[i] += 1
@@ -46,9 +46,9 @@ def test_as_many_threads_as_numba_is_told(threads: int) -> None:
     numba.set_num_threads(threads)
     seen = set()
 
-    def work(done: np.ndarray, begin: int, end: int) -> None:
+    def work(done: np.ndarray, begin: int, end: int, team: int) -> None:
         seen.add(threading.get_ident())
-        slow_count(done, begin, end)
+        slow_count(done, begin, end, team)
 
     for _ in range(5):  # a busy machine may wake the second thread too late once
         Shared(work, len)(np.zeros(24, np.int64))
@@ -58,7 +58,7 @@ def test_as_many_threads_as_numba_is_told(threads: int) -> None:
 def test_small_work_stays_with_its_thread() -> None:
     seen, done = set(), np.zeros(24, np.int64)
 
-    def work(done: np.ndarray, begin: int, end: int) -> None:
+    def work(done: np.ndarray, begin: int, end: int, team: int) -> None:
         seen.add(threading.get_ident())
         done[begin:end] += 1
 
@@ -69,8 +69,8 @@ def test_small_work_stays_with_its_thread() -> None:
 
 
 def test_an_error_in_any_piece_reaches_the_caller_and_the_next_call_works() -> None:
-    def fails(done: np.ndarray, begin: int, end: int) -> None:
-        slow_count(done, begin, end)
+    def fails(done: np.ndarray, begin: int, end: int, team: int) -> None:
+        slow_count(done, begin, end, team)
         if end == done.size:
             raise IndexError("item")
 
@@ -91,7 +91,7 @@ def test_two_callers_at_once() -> None:
 
 
 def test_a_kernel_calls_another() -> None:
-    def outer(done: np.ndarray, begin: int, end: int) -> None:
+    def outer(done: np.ndarray, begin: int, end: int, team: int) -> None:
         for i in range(begin, end):
             done[i] = counted(4).sum()
 
