@@ -7,6 +7,7 @@ then add, event after event: bits equal those of the plain loops given beside th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -66,23 +67,43 @@ def _counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: C
     e.add_incoming(start, entry)
     total.add_incoming(first, entry)
     following = body(e, total)
-    beyond = builder.add(e, ir.Constant(_INT64, step))
-    e.add_incoming(beyond, loop)
-    total.add_incoming(following, loop)
+    beyond, last = builder.add(e, ir.Constant(_INT64, step)), builder.block
+    e.add_incoming(beyond, last)
+    total.add_incoming(following, last)
     builder.cbranch(builder.icmp_signed("<", beyond, stop), loop, done)
     builder.position_at_end(done)
     result = builder.phi(first.type)
     result.add_incoming(first, entry)
-    result.add_incoming(following, loop)
+    result.add_incoming(following, last)
     return result
 
 
 AHEAD = 12
-"""Events whose rows are asked for before they are read: a row from the L2 or L3 cache takes that long."""
+"""Events whose rows are asked for before they are read: a row from the L3 cache takes that long."""
 
 
-def _fetched(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int = 4) -> None:
-    """Ask for the cache lines of the row of an event AHEAD of event e, of this step or the next; idx has `size` events."""
+def _near() -> int:
+    """Bytes of a core's L2 cache, 512 KiB where the system does not say."""
+    try:
+        return max(os.sysconf("SC_LEVEL2_CACHE_SIZE"), 1 << 18)
+    except (AttributeError, ValueError, OSError):
+        return 1 << 19
+
+
+NEAR = _near()
+
+
+def _fetched(builder: Any, rows: Any, table: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int = 4) -> None:
+    """Ask for the cache lines of the row of an event AHEAD of event e, of this step or the next; idx has `size` events.
+
+    Only where the table of rows does not fit the L2 cache: asking takes as long as reading.
+    """
+    far = builder.icmp_signed(">", table.nitems, ir.Constant(_INT64, NEAR // bytes_each))
+    with builder.if_then(far):
+        _asked(builder, rows, idx, e, size, lanes, bytes_each)
+
+
+def _asked(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int) -> None:
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
@@ -129,12 +150,13 @@ def _rows_summed(lanes: int) -> Any:
             a, f, w, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:5], args[:5]))
             place, events = _vector(builder, a, lanes), context.make_array(idx)(context, builder, args[3]).nitems
             begun = _load(builder, _vector(builder, f, lanes))
+            table = context.make_array(weight)(context, builder, args[2])
 
             def body(weighted: bool) -> Callable[[Any, Any], Any]:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                     start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
-                    _fetched(builder, w, i, e, events, lanes, weight.dtype.bitwidth // 8)
+                    _fetched(builder, w, table, i, e, events, lanes, weight.dtype.bitwidth // 8)
                     row = _row(builder, start_of_row, lanes, weight.dtype)
                     if weighted:
                         row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)
@@ -167,12 +189,13 @@ def _row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: A
         out, g, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
         values, nothing = _load(builder, _vector(builder, g, LANES)), ir.Constant(_INT64, 0)
         events = context.make_array(idx)(context, builder, args[2]).nitems
+        table = context.make_array(target)(context, builder, args[0])
 
         def body(weighted: bool) -> Callable[[Any, Any], Any]:
             def add(e: Any, total: Any) -> Any:
                 at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                 place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, LANES))]), LANES)
-                _fetched(builder, out, i, e, events, LANES)
+                _fetched(builder, out, table, i, e, events, LANES)
                 added = values
                 if weighted:
                     added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), LANES), values)

@@ -17,16 +17,17 @@ import torch
 from ..core import simd
 from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
-from ..core.simd import FEW, LANES
+from ..core.simd import FEW
 from ..layers.linear import GROUPS, bias_of, blocks_of, padded
 from ..neurons import _membrane
+from ..neurons import _sixteen as _sixteen_module
 from ..neurons._leaky import LeakyNeuron
-from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step, updated_row
+from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step
 from .base import Stage
 from .narrow import narrowed
 from .packed import AS_IT_IS, lists_of
 
-_rows_64, _rows_16, _word = simd.rows_summed_64, simd.rows_summed_16, simd.word
+_rows_64, _rows_16, _sixteen = simd.rows_summed_64, simd.rows_summed_16, _sixteen_module.sixteen
 
 
 def dense_reference(
@@ -52,7 +53,7 @@ def _fired(u: np.ndarray) -> np.ndarray:
     return (u >= 0).astype(u.dtype)
 
 
-@kernel(reference=dense_reference, items=lambda *a: len(a[3]) * a[8], depends=(simd, _membrane))
+@kernel(reference=dense_reference, items=lambda *a: len(a[3]) * a[8], depends=(simd, _membrane, _sixteen_module))
 def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, begin, end, team):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through one layer.
 
@@ -70,7 +71,7 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, 
         k, group = item // groups, item % groups
         lo, hi = k * lanes, (k + 1) * lanes
         w, start, row = weight[k], bias[lo:hi], rows_of(c, lo, hi)
-        x, fired = np.empty(lanes, np.float32), np.zeros(LANES, np.uint8)
+        x = np.empty(lanes, np.float32)
         for b in range(batch * group // groups, batch * (group + 1) // groups):
             membrane = v[b, lo:hi]
             for t in range(steps):
@@ -79,8 +80,10 @@ def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, 
                     _rows_16(x, start, w, idx, val, first, last)
                 else:
                     _rows_64(x, start, w, idx, val, first, last)
-                updated_row(x, membrane, row, gated, fired[:lanes])
-                bits[b, t, k] = _word(fired, 0) & valid[k]
+                word = np.uint64(0)
+                for at in range(0, lanes, FEW):
+                    word |= _sixteen(x, membrane, at, row, gated) << np.uint64(at)
+                bits[b, t, k] = word & valid[k]
 
 
 class DenseStage(Stage):
