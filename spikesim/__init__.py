@@ -52,7 +52,8 @@ __all__ = sorted(_HOME_OF)
 def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'spikesim' has no attribute {name!r}")
-    return getattr(import_module(f"spikesim.{_HOME_OF[name]}"), name)
+    found = globals()[name] = getattr(import_module(f"spikesim.{_HOME_OF[name]}"), name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -103,12 +103,15 @@ class EventDriven(Engine):
         return operator.apply_events(*lists, ctx).unflatten(0, x.shape[:2])
 
 
+_FUSED, _EVENT_DRIVEN = Fused(), EventDriven()
+
+
 def choose(x: Tensor | SparseRaster, parameters: Any) -> Engine:
     """The engine for input x: fused where a gradient is asked for, event-driven at CPU inference, else reference."""
     asked = torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
     if isinstance(x, SparseRaster):
-        return Fused() if asked else EventDriven()
+        return _FUSED if asked else _EVENT_DRIVEN
     if x.device.type != "cpu":
         return Reference()
     wanted = asked or (torch.is_grad_enabled() and x.requires_grad)
-    return Fused() if wanted or x.dtype != torch.float32 else EventDriven()
+    return _FUSED if wanted or x.dtype != torch.float32 else _EVENT_DRIVEN

@@ -18,7 +18,7 @@ from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
-import numba
+import torch
 from numba.core.dispatcher import Dispatcher
 
 from .team import TEAM
@@ -120,7 +120,7 @@ class Shared:
             expected = (time.perf_counter() - started) / begin
         left = items - begin
         work = expected * left
-        threads = 1 if work < ALONE else min(left, numba.get_num_threads())
+        threads = 1 if work < ALONE else min(left, torch.get_num_threads())
         pieces = min(left, PIECES * threads, max(threads, int(work / PIECE)))
         started = time.perf_counter()
         if threads < 2:

@@ -14,12 +14,18 @@ from ..layers.linear import padded
 from ..neurons import State
 from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients
+from .packed import Bits
 
 
-def stamp(*modules: nn.Module) -> tuple[tuple[int, int], ...]:
+def stamp(*modules: nn.Module) -> list[int]:
     """Changes whenever a parameter or buffer of the modules has changed in place or been exchanged."""
-    tensors = (t for m in modules for t in (*m._parameters.values(), *m._buffers.values()) if t is not None)
-    return tuple((t.data_ptr(), -1 if t.is_inference() else t._version) for t in tensors)
+    found: list[int] = []
+    for module in modules:
+        for group in (module._parameters, module._buffers):
+            for t in group.values():
+                if t is not None:
+                    found += (t.data_ptr(), -1 if t.is_inference() else t._version)
+    return found
 
 
 class Stage:
@@ -47,7 +53,7 @@ class Stage:
         """Weights, bias and coefficients as the kernel reads them."""
         raise NotImplementedError
 
-    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
+    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[Bits, np.ndarray]:
         """Events in, spikes and the last membranes (B, N) out; v None: from the neuron's initial potential."""
         raise NotImplementedError
 
@@ -79,7 +85,7 @@ class Stage:
 
     def run(
         self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
-    ) -> tuple[SparseRaster | Tensor, dict[Any, Any]]:
+    ) -> tuple[Bits | Tensor, dict[Any, Any]]:
         """Spikes of the whole raster and the states after it: by events where that is faster (`always`: in any case)."""
         state, x = states.get(self.name), self.where_sparse(x, always)
         if isinstance(x, Tensor):

@@ -23,7 +23,7 @@ from ..neurons import _membrane
 from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, step, updated_row
 from .base import Stage
-from .packed import lists_of
+from .packed import Bits
 
 _row_added, _word = simd.row_added, simd.word
 PIECE_NS, ADD_NS, PRODUCT_NS, NEURON_NS = 3.5, 0.045, 0.014, 2.9
@@ -281,7 +281,7 @@ class ConvolutionStage(Stage):
         out[..., :channels] = v.reshape(-1, channels, high, wide).transpose(0, 2, 3, 1)
         return out.reshape(len(v), high, -1)
 
-    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
+    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[Bits, np.ndarray]:
         weight, bias, c, first = self.packed()
         channels, high, wide = self.neuron_shape
         membranes = np.repeat(first[None], x.batch, 0) if v is None else self.to_rows(v)
@@ -291,7 +291,7 @@ class ConvolutionStage(Stage):
             self.valid, membranes, bits,
         )  # fmt: skip
         last = membranes.reshape(-1, high, wide, self.plane.channels)[..., :channels].transpose(0, 3, 1, 2)
-        return lists_of(bits, self.relabel, self.out_shape), np.ascontiguousarray(last).reshape(x.batch, -1)
+        return Bits(bits, self.relabel, self.out_shape), np.ascontiguousarray(last).reshape(x.batch, -1)
 
     def pooled(self, spikes: Tensor) -> Tensor:
         if self.plane.pool == 1:

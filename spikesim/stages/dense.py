@@ -25,7 +25,7 @@ from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step
 from .base import Stage
 from .narrow import narrowed
-from .packed import AS_IT_IS, lists_of
+from .packed import AS_IT_IS, Bits
 
 _rows_64, _rows_16, _sixteen = simd.rows_summed_64, simd.rows_summed_16, _sixteen_module.sixteen
 
@@ -115,15 +115,16 @@ class DenseStage(Stage):
             bias, c = bias / scale, c._replace(gain=c.gain * scale)
         return blocks, bias, c, words, padded(self.first_membrane(), size)
 
-    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[SparseRaster, np.ndarray]:
+    def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[Bits, np.ndarray]:
         weight, bias, c, valid, first = self.packed()
         n = self.linear.out_features
         if v is None:
-            membranes = np.repeat(first[None], x.batch, 0)
+            membranes = np.empty((x.batch, first.size), np.float32)
+            membranes[:] = first
         else:
             membranes = np.zeros((x.batch, bias.size), np.float32)
             membranes[:, :n] = v
         bits = np.empty((x.batch, x.steps, weight.shape[0]), np.uint64)
         groups = min(x.batch, GROUPS)
         dense_kernel(x.ptr, x.idx, x.values, weight, bias, c, self.gated, valid, groups, membranes, bits)
-        return lists_of(bits, AS_IT_IS, self.out_shape), membranes[:, :n]
+        return Bits(bits, AS_IT_IS, self.out_shape), membranes[:, :n]

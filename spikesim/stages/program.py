@@ -20,6 +20,7 @@ from ..neurons._leaky import LeakyNeuron
 from .base import Stage
 from .convolution import ConvolutionStage, paddings
 from .dense import DenseStage
+from .packed import Bits
 from .recurrent import RecurrentStage
 from .sparse import SparseStage
 
@@ -99,20 +100,23 @@ class Program:
         return torch.cat(outputs, 1), joined, recorded
 
     def _run(
-        self, x: Tensor | SparseRaster, states: Mapping[Any, Any], always: bool, keep: Collection[str]
+        self, x: Tensor | SparseRaster | Bits, states: Mapping[Any, Any], always: bool, keep: Collection[str]
     ) -> tuple[Tensor, dict[Any, Any], dict[str, Any]]:
         after: dict[Any, Any] = dict(states)
         kept: dict[str, Any] = {}
         for stage in self.stages:
-            if isinstance(x, Tensor):
-                x = x.reshape(*x.shape[:2], *stage.in_shape)
-            x, changed = stage.run(x, states, always=always)
+            given = x.lists() if isinstance(x, Bits) else x
+            if isinstance(given, Tensor):
+                given = given.reshape(*given.shape[:2], *stage.in_shape)
+            x, changed = stage.run(given, states, always=always)
             after |= changed
             if isinstance(stage, Stage):
                 if stage.out_name in keep:
                     kept[stage.out_name] = as_tensor(x)
                 if stage.out_name + EVENTS in keep:
-                    kept[stage.out_name + EVENTS] = x if isinstance(x, SparseRaster) else SparseRaster.from_dense(x)
+                    kept[stage.out_name + EVENTS] = (
+                        x.lists() if isinstance(x, Bits) else SparseRaster.from_dense(as_tensor(x))
+                    )
         return as_tensor(x), after, kept
 
 
@@ -128,7 +132,7 @@ def _side_by_side(parts: list[Any]) -> Any:
     return SparseRaster.trusted(ptr, idx, val if graded else None, parts[0].steps, parts[0].shape)
 
 
-def as_tensor(x: Tensor | SparseRaster) -> Tensor:
+def as_tensor(x: Tensor | SparseRaster | Bits) -> Tensor:
     """(T, B, *shape) float32."""
     return x if isinstance(x, Tensor) else x.dense()
 

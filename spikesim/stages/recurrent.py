@@ -27,7 +27,7 @@ from ..neurons import State, _membrane
 from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, step, updated_row
 from .dense import DenseStage
-from .packed import AS_IT_IS, lists_of
+from .packed import AS_IT_IS, Bits
 
 _word, _lowest = simd.word, simd.lowest
 
@@ -182,7 +182,7 @@ class RecurrentStage(DenseStage):
 
     def run(
         self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
-    ) -> tuple[SparseRaster | Tensor, dict[Any, Any]]:
+    ) -> tuple[Bits | Tensor, dict[Any, Any]]:
         state, past, x = states.get(self.name), states.get(self.loop), self.where_sparse(x, always)
         n, words = self.linear.out_features, self.packed()[4].size
         steps, batch = x.shape[:2] if isinstance(x, Tensor) else (x.steps, x.batch)
@@ -194,7 +194,7 @@ class RecurrentStage(DenseStage):
             drive, lists = np.empty((0, batch, n), np.float32), (x.ptr, x.idx, x.values)
         bits, v = self._ran(lists, drive, state, before, (batch, steps))
         last = spikes_of(np.concatenate([before, bits], 1)[:, -self.loop.delay :], n)
-        return lists_of(bits, AS_IT_IS, self.out_shape), {self.name: State(torch.from_numpy(v)), self.loop: Past(last)}
+        return Bits(bits, AS_IT_IS, self.out_shape), {self.name: State(torch.from_numpy(v)), self.loop: Past(last)}
 
     def _ran(
         self, lists: tuple[np.ndarray, ...], drive: np.ndarray, state: State | None, past: np.ndarray,

@@ -29,7 +29,7 @@ from ..neurons import State, _membrane
 from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step, updated_row
 from .base import Stage
-from .packed import AS_IT_IS, lists_of
+from .packed import AS_IT_IS, Bits
 from .recurrent import Past, listed_row, spikes_of, words_of
 
 _word, _scatter = simd.word, sparse_module._scatter
@@ -142,7 +142,7 @@ class SparseStage(Stage):
 
     def run(
         self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
-    ) -> tuple[SparseRaster | Tensor, dict[Any, Any]]:
+    ) -> tuple[Bits | Tensor, dict[Any, Any]]:
         x = SparseRaster.from_dense(x) if isinstance(x, Tensor) else x
         (c, first), n, words = self.packed(), self.linear.out_features, -(-self.linear.out_features // 64)
         state, delay = states.get(self.name), 0 if self.loop is None else self.loop.delay
@@ -167,7 +167,7 @@ class SparseStage(Stage):
                 after[name] = Pending(torch.from_numpy(sums), now)
         if self.loop is not None:
             after[self.loop] = Past(spikes_of(np.concatenate([past, bits], 1)[:, -delay:], n))
-        return lists_of(bits, AS_IT_IS, self.out_shape), after
+        return Bits(bits, AS_IT_IS, self.out_shape), after
 
     def _pending(self, module: Any, state: Pending | None, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Ring and first slot: a copy of the state's, or empty; one slot where nothing is delayed."""
