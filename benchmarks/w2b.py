@@ -40,8 +40,8 @@ def measured(
     net = network(inward, around)
     firing = float(ss.run(net, raster).output.mean())
     ours = {
-        "spikesim, events": lambda: ss.run(net, raster, record=["n.events"]),
-        "spikesim, events, spikes as a tensor": lambda: ss.run(net, raster).readout,
+        "spikesim, events": lambda: ss.run(net, raster).readout,
+        "spikesim, events, every spike in a list": lambda: ss.run(net, raster, record=["n.events"]),
     }
     peers = {
         "snnTorch RLeaky": lambda: snntorch(inward, around, x), "SpikingJelly recurrent container": lambda: spikingjelly(

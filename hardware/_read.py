@@ -219,7 +219,7 @@ def _convert(total, lsb, top):  # type: ignore[no-untyped-def]
 def read_kernel(events, ids, layout, cells, draw, out, counts, peaks, begin, end, team):  # type: ignore[no-untyped-def]
     """events (ptr, idx int32, val int32) of rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros;
     counts (R, row tiles, 3 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     ptr, _, val = events
     row_tiles, columns, patches = cells.lsb.size, cells.g.shape[1], layout.high * layout.wide

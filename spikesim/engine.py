@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,22 +17,29 @@ from .core.seeds import Seeds
 from .errors import ParameterError, ShapeError, must
 from .execution import Engine, EventDriven, Fused, Reference
 from .network import Network, NetworkState
+from .readout import Readout
+from .stages import Bits, as_tensor
 
 __all__ = ["Engine", "EventDriven", "Fused", "Reference", "Run", "run"]
 
 
-@dataclass(frozen=True)
 class Run:
     """What a run gave.
 
     output     (T, B, ...) of the output node          readout    (B, ...) the network's own answer
     state      pass it to the next run to go on        recording  {name: (T, B, ...)} of what was asked for
+
+    Spikes that a chain of stages gave stay packed, 32 times smaller, until `output` is asked for.
     """
 
-    output: Tensor
-    readout: Tensor
-    state: NetworkState
-    recording: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, output: Tensor | Bits, readout: Tensor, state: NetworkState, recording: dict[str, Any]) -> None:
+        self._output, self.readout, self.state, self.recording = output, readout, state, recording
+
+    @property
+    def output(self) -> Tensor:
+        """(T, B, ...) of the output node."""
+        self._output = as_tensor(self._output)
+        return self._output
 
 
 def run(
@@ -75,7 +81,9 @@ def run(
     batch = x.batch if isinstance(x, SparseRaster) else x.shape[1] if x.ndim > 1 else 0
     ids = np.arange(batch) if sample_ids is None else np.asarray(sample_ids)
     if ledger is None:
-        output, state, recording = network(x, state, seeds=seeds, record=record, engine=engine, sample_ids=ids)
+        output, state, recording = network(
+            x, state, seeds=seeds, record=record, engine=engine, sample_ids=ids, packed=True
+        )
     else:
         ledger.open(ids)
         try:
@@ -84,7 +92,15 @@ def run(
             )
         finally:
             ledger.close()
-    return Run(output, network.readout(output), state, recording)
+    return Run(output, _read_out(network.readout, output), state, recording)
+
+
+def _read_out(readout: Readout, output: Tensor | Bits) -> Tensor:
+    """The readout of (T, B, ...), from counts of packed spikes where these say it."""
+    if isinstance(output, Tensor):
+        return readout(output)
+    found = readout.of_counts(output.counts(), output.words.shape[1])
+    return readout(output.dense()) if found is None else found
 
 
 def _packed(network: Network, parts: Sequence[Any], leading: int) -> Tensor:

@@ -31,7 +31,7 @@ from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
 from .recording import Job
-from .stages import EVENTS, Past, Program, compiled
+from .stages import EVENTS, Bits, Past, Program, as_tensor, compiled
 
 
 class NetworkState(NamedTuple):
@@ -128,12 +128,13 @@ class Network(nn.Module):
     def forward(
         self, x: Tensor | SparseRaster, state: NetworkState | None = None, *, seeds: Seeds | None = None,
         ledger: Ledger | None = None, record: Iterable[str] | Mapping[str, Sequence[int] | None] = (), engine: Engine | None = None,
-        sample_ids: np.ndarray | None = None,
-    ) -> tuple[Tensor, NetworkState, dict[str, Any]]:  # fmt: skip
+        sample_ids: np.ndarray | None = None, packed: bool = False,
+    ) -> tuple[Any, NetworkState, dict[str, Any]]:  # fmt: skip
         """Run x (T, B, *shape) -> output (T, B, ...), state, {recorded name: (T, B, ...)}.
 
         record  node names for their outputs, "name.events" for them as a SparseRaster, "name.v" for a neuron's
                 membrane after reset; {"name.v": [3, 17]} keeps those neurons alone (flat indices)
+        packed  spikes of a chain of stages may come as they are, as `stages.Bits`
         A run may be cut anywhere in time: pass the state on. The input is never changed.
         """
         shape = self._must_fit(x)
@@ -146,7 +147,8 @@ class Network(nn.Module):
         job = Job(engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record)
         program = self._program(x, shape, job)
         if program is not None:
-            return self._run_program(program, x, state, job)
+            y, state, recording = self._run_program(program, x, state, job)
+            return y if packed else as_tensor(y), state, recording
         given: dict[str, Tensor] = {}
         if isinstance(x, SparseRaster):
             given = self._entered(x, job)
@@ -181,15 +183,16 @@ class Network(nn.Module):
 
     def _run_program(
         self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: Job
-    ) -> tuple[Tensor, NetworkState, dict[str, Any]]:
+    ) -> tuple[Tensor | Bits, NetworkState, dict[str, Any]]:
         assert isinstance(job.engine, EventDriven)
         loops = {edge: Past(line.transpose(0, 1)) for edge, line in state.delayed.items()}
         y, after, kept = program.run(
             x, {**state.nodes, **loops}, always=job.engine.always, keep=job.record, budget_mb=job.engine.budget_mb
         )
+        steps = x.steps if isinstance(x, SparseRaster) else x.shape[0]
         delayed = {key: past.spikes.transpose(0, 1) for key, past in after.items() if isinstance(past, Past)}
         nodes = {key: value for key, value in after.items() if not isinstance(value, Past)}
-        return y, NetworkState(state.step + y.shape[0], nodes, delayed), kept
+        return y, NetworkState(state.step + steps, nodes, delayed), kept
 
     def _entered(self, x: SparseRaster, job: Job) -> dict[str, Tensor]:
         """Values of the first nodes computed from the events, where that is one `nn.Linear` (behind a Flatten or not)."""

@@ -19,6 +19,10 @@ class Readout:
     def __call__(self, output: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def of_counts(self, counts: Tensor, steps: int) -> Tensor | None:
+        """The same from how often each output spiked, (B, ...); None where counts alone do not say it."""
+        return None
+
 
 @dataclass(frozen=True)
 class Mean(Readout):
@@ -29,6 +33,9 @@ class Mean(Readout):
     def __call__(self, output: Tensor) -> Tensor:
         return output.mean(0)
 
+    def of_counts(self, counts: Tensor, steps: int) -> Tensor:
+        return counts / steps
+
 
 @dataclass(frozen=True)
 class Sum(Readout):
@@ -38,6 +45,9 @@ class Sum(Readout):
 
     def __call__(self, output: Tensor) -> Tensor:
         return output.sum(0)
+
+    def of_counts(self, counts: Tensor, steps: int) -> Tensor:
+        return counts
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ aside).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from spikesim.core.kernel import kernel
+from spikesim.core.kernel import kernel, shared_out
 
 ROWS_AT_ONCE = 8
 """Word lines solved side by side, so that the processor need not wait for one recurrence."""
@@ -297,15 +297,29 @@ def _one_read(g, below, v, active, gated, f, tolerance, sweeps, fields, places):
     return missing
 
 
-@kernel(reference=read_reference, parallel=True)
-def read_kernel(g, along, below, v, active, gated, start, tolerance, sweeps, fields, currents, word, bit, missing):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reads(  # type: ignore[no-untyped-def]
+    g, below, v, active, gated, f, start, tolerance, sweeps, fields, currents, word, bit, missing, begin, end, team
+):
+    """Reads begin to end - 1, each on its own."""
+    if shared_out(begin, end, team):
+        return
+    for s in range(begin, end):
+        at, full = s % start.shape[0], s % word.shape[0]
+        places = start[at], currents[s], word[full], bit[full]
+        missing[s] = _one_read(g, below, v[s], active[s], gated, f, tolerance, sweeps, fields, places)
+
+
+@kernel(reference=read_reference, regions=lambda *_: 1)
+def read_kernel(  # type: ignore[no-untyped-def]
+    g, along, below, v, active, gated, start, tolerance, sweeps, fields, currents, word, bit, missing, team
+):
     """g (m, n) siemens; along (n,), below (m,) ohms, all above 0; v, active (batch, m) -> currents (batch, n), missing
     (batch,) as a share, and with `fields` word, bit (batch, m, n) volts. start (batch, m, n): word-line potentials to
     begin with. gated: each read is of its active rows' network, bit-line segments merged between them. What is not
     asked for has shape (1, 0, n), or (batch, 0)."""
-    f = _factors(g[:1] if gated else g, _inverted(along), _inverted(below))
-    for index in prange(v.shape[0]):
-        s = np.int64(index)
-        at, full = s % start.shape[0], s % word.shape[0]
-        places = start[at], currents[s], word[full], bit[full]
-        missing[s] = _one_read(g, below, v[s], active[s], gated, f, tolerance, sweeps, fields, places)
+    f, reads = _factors(g[:1] if gated else g, _inverted(along), _inverted(below)), v.shape[0]
+    _reads(
+        g, below, v, active, gated, f, start, tolerance, sweeps, fields, currents, word, bit, missing, np.int64(0),
+        reads, team,
+    )  # fmt: skip

@@ -91,7 +91,7 @@ def _merged(events, first, last, start, duration, sensor, merge, counts, idx, va
 def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
     """Lists of every recording at its own place: idx, val from offsets[row] on; counts (B, T) int64. `merge`: events
     of one input and bin become one entry, in ascending order of inputs, val their number (else val is empty)."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     columns = (events.t, events.p, events.y, events.x)
     for b in range(begin, end):

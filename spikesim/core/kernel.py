@@ -15,7 +15,7 @@ from typing import Any
 import numba
 
 from . import team as team_module
-from .pool import Shared
+from .pool import Shared, Stepped
 from .team import shared_out
 
 __all__ = ["KERNELS", "blocks_in", "inlined", "kernel", "plain", "shared_out"]
@@ -40,8 +40,8 @@ def blocks_in(x: Any, size: int) -> int:
 
 
 def kernel(
-    *, reference: Callable[..., Any], items: Callable[..., int] | None = None, parallel: bool = False,
-    depends: tuple[ModuleType, ...] = (),
+    *, reference: Callable[..., Any], items: Callable[..., int] | None = None,
+    regions: Callable[..., int] | None = None, depends: tuple[ModuleType, ...] = (),
 ) -> Callable[[Callable[..., Any]], Any]:  # fmt: skip
     """Compile with the house flags (cached, no GIL, strict IEEE arithmetic) and record `reference` beside it.
 
@@ -49,15 +49,19 @@ def kernel(
 
     `reference` takes the same arguments and returns or fills the same arrays, in numpy or torch. `items(*args)` says
     how many independent items a call has; the function takes three arguments more, which callers leave out: it asks
-    `shared_out(team)` first, and if that is not so, does the items from begin to end - 1. `parallel` is
-    numba's own way, for regions inside of a serial loop; it takes a second and more longer to compile.
+    `shared_out(begin, end, team)` first, and if that is not so, does the items from begin to end - 1. Where every step needs the
+    one before, `regions(*args)` says how many parts there are, one after the other, which are shared out inside of the
+    kernel: it takes one argument more, `team`, and hands it on to compiled functions with items, as
+    `np.int64(0), items, team`: a plain 0 would be compiled into them.
     """
 
     def wrap(function: Callable[..., Any]) -> Any:
-        compiled = numba.njit(function, cache=True, nogil=True, parallel=parallel, error_model="numpy")
-        if depends or items is not None:
-            _widen_stamp(compiled, depends if items is None else (*depends, team_module))
-        called = compiled if items is None else Shared(compiled, items)
+        compiled = numba.njit(function, cache=True, nogil=True, error_model="numpy")
+        shares = items is not None or regions is not None
+        if depends or shares:
+            _widen_stamp(compiled, (*depends, team_module) if shares else depends)
+        called: Any = compiled if items is None else Shared(compiled, items)
+        called = called if regions is None else Stepped(compiled, regions)
         KERNELS[f"{function.__module__}.{function.__qualname__}"] = (called, reference)
         return called
 

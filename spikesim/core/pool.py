@@ -97,6 +97,25 @@ class Pool:
 POOL = Pool()
 
 
+class Stepped:
+    """A compiled kernel (*args, team) whose loop over steps shares out each of its `regions(*args)` parts anew."""
+
+    def __init__(self, compiled: Any, regions: Callable[..., int]) -> None:
+        update_wrapper(self, compiled, updated=())
+        self.compiled, self._regions = compiled, regions
+        self._joins = isinstance(compiled, Dispatcher)
+        self._seconds: dict[tuple[int, int], float] = {}  # for one region, by the size of the call
+
+    def __call__(self, *args: Any) -> None:
+        regions = self._regions(*args)
+        key, started = (regions.bit_length(), args[-1].size.bit_length()), time.perf_counter()
+        enough = self._seconds.get(key, ALONE) >= ALONE and self._joins and TEAM.address
+        threads = torch.get_num_threads() if enough else 1
+        orders = TEAM.orders(threads, PIECES * threads)
+        self.compiled(*args, orders.ctypes.data if threads > 1 else 0)
+        self._seconds[key] = (time.perf_counter() - started) * threads / max(1, regions)
+
+
 class Shared:
     """A compiled kernel (*args, begin, end, team) as a function of its args, which does all of its `items(*args)` items."""
 

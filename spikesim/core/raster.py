@@ -31,7 +31,7 @@ def filled_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, out: np.
 
 @kernel(reference=filled_reference, items=lambda *a: a[-1].shape[1], depends=(simd,))
 def filled_kernel(ptr, idx, val, out, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, _ = out.shape
     for b in range(begin, end):
@@ -48,7 +48,7 @@ def counted_reference(x: np.ndarray, counts: np.ndarray) -> None:
 
 @kernel(reference=counted_reference, items=lambda x, _: x.shape[1])
 def counted_kernel(x, counts, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     for b in range(begin, end):
         for t in range(x.shape[0]):
@@ -68,7 +68,7 @@ def listed_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.nd
 
 @kernel(reference=listed_reference, items=lambda x, *_: x.shape[1])
 def listed_kernel(x, ptr, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps = x.shape[0]
     for b in range(begin, end):

@@ -2,18 +2,20 @@
 
 numba compiles `acc[j] += a * w[j]` inside a loop over events into a load and a store of acc for every event, with a
 test for overlap before each row; these hold acc in registers over all events instead. Arithmetic is IEEE multiply,
-then add, event after event: bits equal those of the plain loops given beside them, which also run where JIT is off.
+then add (for sums of weighted rows, multiply-add rounded once), event after event: bits equal those of the plain
+loops given beside them, which also run where JIT is off.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -21,6 +23,9 @@ LANES = 64
 """Outputs summed at once: 256 bytes of a weight row; 8 AVX2 or 4 AVX-512 registers."""
 FEW = 16
 """The same for layers of few outputs, a readout of ten classes."""
+
+WIDE = 128 if "avx512f" in get_host_cpu_features() else LANES
+"""Outputs whose sums the vector registers hold at once, beside a row: more of them need fewer turns for each event."""
 
 LINE = 64
 """Bytes of a cache line."""
@@ -57,6 +62,12 @@ def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
     return builder.shuffle_vector(one, ir.Constant(vec, ir.Undefined), ir.Constant(index, [0] * lanes))
 
 
+def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """What `fused` says, for vectors."""
+    name, kind = f"llvm.fma.v{a.type.count}f32", ir.FunctionType(a.type, [a.type] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
+
+
 def _counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: Callable[[Any, Any], Any]) -> Any:
     """total = first; for e in range(start, stop, step): total = body(e, total); -> total, kept in registers."""
     entry = builder.block
@@ -84,9 +95,10 @@ AHEAD = 12
 
 def _near() -> int:
     """Bytes of a core's L2 cache, 512 KiB where the system does not say."""
+    said = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
     try:
-        return max(os.sysconf("SC_LEVEL2_CACHE_SIZE"), 1 << 18)
-    except (AttributeError, ValueError, OSError):
+        return int(said.read_text().strip().removesuffix("K")) << 10
+    except (OSError, ValueError):
         return 1 << 19
 
 
@@ -132,15 +144,30 @@ def _row(builder: Any, pointer: Any, lanes: int, kind: Any) -> Any:
     return builder.sitofp(value, vec) if kind == types.int8 else builder.fpext(value, vec)
 
 
+def fused(a: Any, b: Any, c: Any) -> np.ndarray:
+    """a b + c for float32, rounded once, as a fused multiply-add instruction does it.
+
+    The product is exact in float64; the sum is rounded to odd there, so that rounding it to float32 is right.
+    """
+    product, addend = np.float64(a) * np.asarray(b, np.float64), np.asarray(c, np.float64)
+    total = np.atleast_1d(product + addend)
+    back = total - product
+    error = (product - (total - back)) + (addend - back)
+    even = (total.view(np.int64) & 1) == 0
+    step = np.where((error > 0) == (total > 0), 1, -1)
+    total.view(np.int64)[...] += np.where((error != 0) & even & np.isfinite(total), step, 0)
+    return total.astype(np.float32)
+
+
 def rows_summed_reference(acc: Any, first: Any, weight: Any, idx: Any, val: Any, start: int, stop: int) -> None:
     """acc (lanes,) = first + sum over e in start:stop of val[e] weight[idx[e]], in that order; an empty val means ones.
 
-    weight (n, lanes) float32, or of fewer bits: see `widened`.
+    A product and its addition are rounded once (`fused`). weight (n, lanes) float32, or of fewer bits: see `widened`.
     """
     acc[:] = first
     for e in range(start, stop):
         row = widened(weight[idx[e]])
-        acc += val[e] * row if val.size else row
+        acc[:] = fused(val[e], row, acc) if val.size else acc + row
 
 
 def _rows_summed(lanes: int) -> Any:
@@ -159,7 +186,7 @@ def _rows_summed(lanes: int) -> Any:
                     _fetched(builder, w, table, i, e, events, lanes, weight.dtype.bitwidth // 8)
                     row = _row(builder, start_of_row, lanes, weight.dtype)
                     if weighted:
-                        row = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), row)
+                        return _fused(builder, _splat(builder, builder.load(builder.gep(v, [e])), lanes), row, total)
                     return builder.fadd(total, row)
 
                 return add
@@ -212,6 +239,34 @@ def _row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: A
         return context.get_dummy_value()
 
     return types.void(target, row, idx, val, types.intp, types.intp), emit
+
+
+def pairs_added_reference(sums: Any, weight: Any, pairs: Any, n: int) -> None:
+    """sums[p & 255] += weight[p >> 8] for p in pairs[:n], in that order; sums (samples, 64), weight (sources, 64)."""
+    for p in pairs[:n]:
+        sums[p & 255] += weight[p >> 8]
+
+
+@intrinsic
+def _pairs_added(typing: Any, sums: Any, weight: Any, pairs: Any, n: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        out, w, p = (_data(context, builder, t, x) for t, x in zip(signature.args[:3], args[:3]))
+        nothing, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, LANES)
+
+        def row(table: Any, at: Any) -> Any:
+            return _vector(builder, builder.gep(table, [builder.mul(at, lanes)]), LANES)
+
+        def body(e: Any, total: Any) -> Any:
+            pair = builder.zext(builder.load(builder.gep(p, [e])), _INT64)
+            place = row(out, builder.and_(pair, ir.Constant(_INT64, 255)))
+            added = _load(builder, row(w, builder.lshr(pair, ir.Constant(_INT64, 8))))
+            builder.store(builder.fadd(_load(builder, place), added), place).align = 4
+            return total
+
+        _counted(builder, nothing, args[3], 1, nothing, body)
+        return context.get_dummy_value()
+
+    return types.void(sums, weight, pairs, types.intp), emit
 
 
 @intrinsic
@@ -287,7 +342,9 @@ def value_at(val: Any, e: Any) -> Any:
 
 _compiled = not getattr(numba.config, "DISABLE_JIT", False)
 rows_summed_64: Any = _rows_summed(LANES) if _compiled else rows_summed_reference
+rows_summed_128: Any = _rows_summed(2 * LANES) if _compiled else rows_summed_reference
 rows_summed_16: Any = _rows_summed(FEW) if _compiled else rows_summed_reference
+pairs_added: Any = _pairs_added if _compiled else pairs_added_reference
 row_added: Any = _row_added if _compiled else row_added_reference
 row_spread: Any = _row_spread if _compiled else row_spread_reference
 ones: Any = _bits("ctpop") if _compiled else ones_reference

@@ -3,7 +3,7 @@
 torch's own operations run on these threads, and between operations they wait spinning on their cores. Threads of
 another pool would have to share a core with them for milliseconds; the same team starts within microseconds.
 
-`shared_out` is machine code at the head of a kernel: it packs the kernel's own arguments, opens a parallel region of
+`shared_out(begin, end, team)` is machine code at the head of a kernel: it packs the arguments, opens a parallel region of
 torch's OpenMP library, and every thread of it calls the kernel again for one piece of the items after the other. It
 adds next to nothing to compilation, where numba's parallel loops add a second and more to each kernel.
 """
@@ -61,7 +61,10 @@ def _slot(builder: Any, record: Any, *path: int) -> Any:
 
 
 @intrinsic
-def _shared_out(typing: Any, team: Any) -> Any:
+def _shared_out(typing: Any, begin: Any, end: Any, team: Any) -> Any:
+    if any(isinstance(kind, types.Literal) for kind in (begin, end, team)):
+        raise numba.core.errors.TypingError("begin, end and team of a kernel must be variables: each piece has its own")
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kernel = builder.function  # its machine arguments: result, error, then the kernel's own; begin, end, team last
         own = list(kernel.args)[2:-1]
@@ -69,9 +72,9 @@ def _shared_out(typing: Any, team: Any) -> Any:
             [_INT, _BYTES, _WORD, _WORD, _WORD, ir.ArrayType(_WORD, MOST), *[a.type for a in own]]
         )
         record = cgutils.alloca_once(builder, record_type)
-        asked = builder.icmp_signed("!=", args[0], _WORD(0))
+        asked = builder.icmp_signed("!=", args[2], _WORD(0))
         with builder.if_then(asked, likely=False):
-            orders = builder.inttoptr(args[0], _WORD.as_pointer())
+            orders = builder.inttoptr(args[2], _WORD.as_pointer())
             address, threads, pieces = (builder.load(builder.gep(orders, [_INT(i)])) for i in range(3))
             for i, value in enumerate((_INT(0), _BYTES(None), threads, pieces, _WORD(0))):
                 builder.store(value, _slot(builder, record, i))
@@ -89,7 +92,7 @@ def _shared_out(typing: Any, team: Any) -> Any:
                 builder.ret(code)
         return asked
 
-    return types.boolean(team), emit
+    return types.boolean(types.intp, types.intp, types.intp), emit
 
 
 def _member(context: Any, module: Any, kernel: Any, record_type: Any) -> Any:
@@ -135,9 +138,10 @@ _compiled = not getattr(numba.config, "DISABLE_JIT", False)
 TEAM = Team()
 
 
-def _alone(team: int) -> bool:
+def _alone(begin: int, end: int, team: int) -> bool:
     return False
 
 
 shared_out: Any = _shared_out if _compiled else _alone
-"""Whether other threads have done the kernel's items; to be the first thing a kernel asks. `team` is 0 or an address."""
+"""Whether other threads have done the kernel's items; to be the first thing a kernel asks. `team` is 0 or an address;
+begin, end and team are the kernel's last arguments."""

@@ -55,7 +55,7 @@ def scattered_reference(
 
 @kernel(reference=scattered_reference, items=lambda *a: len(a[-1]))
 def scattered_kernel(ptr, idx, val, weight, bias, g, out, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     _, high, wide, channels = out.shape
     plane = g.height * g.width

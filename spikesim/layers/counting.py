@@ -27,7 +27,7 @@ def activity_reference(x: np.ndarray, unit: np.ndarray, some: np.ndarray) -> Non
 
 @kernel(reference=activity_reference, items=lambda x, *_: x.shape[1])
 def activity_kernel(x, unit, some, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     for b in range(begin, end):
@@ -62,7 +62,7 @@ def fired_reference(x: np.ndarray, fired: np.ndarray) -> None:
 
 @kernel(reference=fired_reference, items=lambda x, *_: x.shape[1])
 def fired_kernel(x, fired, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     for b in range(begin, end):
@@ -126,7 +126,7 @@ def index_reference(x: np.ndarray, ptr: np.ndarray, idx: np.ndarray, val: np.nda
 
 @kernel(reference=index_reference, items=lambda x, *_: len(x))
 def index_kernel(x, ptr, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     for r in range(begin, end):
         k, row = ptr[r], x[r]

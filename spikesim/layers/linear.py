@@ -50,7 +50,7 @@ def rows_added_reference(
 @kernel(reference=rows_added_reference, items=lambda *a: -(-(len(a[0]) - 1) // ROWS), depends=(simd,))
 def rows_added_kernel(ptr, idx, val, weight, bias, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (T, B, n_out) = bias + the weight rows of each row's events (`SparseRaster`); weight (blocks, n_in, lanes)."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, batch, size = out.shape
     blocks, _, lanes = weight.shape
@@ -83,7 +83,7 @@ def spread_reference(ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, grads: n
 @kernel(reference=spread_reference, items=lambda *a: len(a[-1]), depends=(simd,))
 def spread_kernel(ptr, idx, val, grads, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (blocks, n_in, 64) = sum of val[e] grads[t, b] over the events of every input; grads (T, B, n_out)."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = grads.shape
     for k in range(begin, end):
@@ -124,7 +124,7 @@ def _tile(weight, block, first, last, at, end, back):  # type: ignore[no-untyped
 
 @kernel(reference=blocks_reference, items=lambda _, out, back: len(out) * -(-out.shape[1] // FEW))
 def blocks_kernel(weight, out, back, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     _, inputs, lanes = out.shape
     tiles = (inputs + FEW - 1) // FEW  # a cache line of inputs of every output at a time
@@ -134,10 +134,10 @@ def blocks_kernel(weight, out, back, begin, end, team):  # type: ignore[no-untyp
         _tile(weight, out[k], k * lanes, last, at, min(inputs, at + FEW), back)
 
 
-def blocks_of(weight: np.ndarray) -> np.ndarray:
-    """Weights (n_out, n_in) cut for the event kernels: (blocks, n_in, 64), or (1, n_in, 16) where 16 outputs do."""
+def blocks_of(weight: np.ndarray, lanes: int = 0) -> np.ndarray:
+    """Weights (n_out, n_in) cut for the event kernels: (blocks, n_in, lanes), unless told 64, or 16 where 16 outputs do."""
     outputs, inputs = weight.shape
-    lanes = FEW if outputs <= FEW else LANES
+    lanes = lanes or (FEW if outputs <= FEW else LANES)
     out = simd.aligned(-(-outputs // lanes), inputs, lanes)
     blocks_kernel(weight, out, False)
     return out

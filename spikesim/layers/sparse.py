@@ -94,7 +94,7 @@ def scattered_kernel(ptr, idx, val, synapses, ring, at, out, begin, end, team): 
     ring  (B, R, n_out) sums under way, in and out; slot (at[b] + t) % R is due at step t; R is 1 + the longest delay
     out   (T, B, n_out)
     """
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, outputs = out.shape
     parts = synapses.first.shape[0]
@@ -158,7 +158,7 @@ def drawn_kernel(  # type: ignore[no-untyped-def]
     numbers, k0, k1, size, outputs, fill, first, target, weight, delay, begin, end, team
 ):
     """Count (`fill` False: first[k, i + 1]) or write the drawn synapses of every source; parts hold `size` targets."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     parts = first.shape[0]
     for i in range(begin, end):

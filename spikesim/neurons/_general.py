@@ -389,7 +389,7 @@ def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out):  # type: ignore[no-u
 
 @kernel(reference=general_reference, items=lambda x, *_: blocks_in(x, BLOCK))
 def general_kernel(x, v, a, k, table, n, rule, out, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     blocks = (x.shape[2] + BLOCK - 1) // BLOCK
     for j in range(begin, end):

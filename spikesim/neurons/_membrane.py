@@ -123,7 +123,7 @@ def run_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, sp
 
 @kernel(reference=run_reference, items=lambda x, *_: blocks_in(x, BLOCK))
 def run_kernel(x, v, c, gated, spikes, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
@@ -166,7 +166,7 @@ def bits_reference(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, b
 
 @kernel(reference=bits_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(simd,))
 def bits_kernel(x, v, c, gated, bits, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
@@ -193,7 +193,7 @@ def charge_reference(
 
 @kernel(reference=charge_reference, items=lambda x, *_: blocks_in(x, BLOCK))
 def charge_kernel(x, v, c, gated, spikes, charge, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK

@@ -186,7 +186,7 @@ def _start_row(flow, h, c, rule, above, slope, none, sums):  # type: ignore[no-u
 )
 def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums, begin, end, team):  # type: ignore[no-untyped-def]
     """grads, charge, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK

@@ -56,7 +56,7 @@ def corrected_reference(
 
 @kernel(reference=corrected_reference, items=lambda x, *_: blocks_in(x, BLOCK))
 def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK

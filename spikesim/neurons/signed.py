@@ -57,7 +57,7 @@ def signed_reference(x: np.ndarray, v: np.ndarray, m: np.ndarray, threshold: np.
 
 @kernel(reference=signed_reference, items=lambda x, *_: blocks_in(x, BLOCK))
 def signed_kernel(x, v, m, threshold, spikes, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK

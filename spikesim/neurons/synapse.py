@@ -64,7 +64,7 @@ _blended = inlined(blended)
 
 @kernel(reference=synapse_reference, items=lambda _, x, *rest: blocks_in(x, BLOCK))
 def synapse_kernel(code, x, i, leak, out, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
     blocks = (size + BLOCK - 1) // BLOCK
@@ -136,7 +136,7 @@ _last_back, _blended_back = inlined(decays_last_back), inlined(blended_back)
 
 @kernel(reference=synapse_back_reference, items=lambda _, x, *rest: blocks_in(x, BLOCK))
 def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps, _, size = grads.shape
     blocks = (size + BLOCK - 1) // BLOCK

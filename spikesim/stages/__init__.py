@@ -4,7 +4,8 @@ A chain of stages is what the event-driven engine makes of a feed-forward networ
 spikes pass between layers as bits. Read `program.py` for how a network becomes a chain, then `dense.py`.
 """
 
-from .program import EVENTS, Program, compiled
+from .packed import Bits
+from .program import EVENTS, Program, as_tensor, compiled
 from .recurrent import Past
 
-__all__ = ["EVENTS", "Past", "Program", "compiled"]
+__all__ = ["EVENTS", "Bits", "Past", "Program", "as_tensor", "compiled"]

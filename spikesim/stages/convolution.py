@@ -194,7 +194,7 @@ def convolution_kernel(  # type: ignore[no-untyped-def]
     weight (C, kh, kw O) packed, bias (W' O,) for one output row, c scalars or rows (W' O,)
     v      (B, H', W' O) membranes, in and out      bits  (B, T, words) uint64 out; valid (words,) uint64
     """
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     _, steps, _ = bits.shape
     for b in range(begin, end):

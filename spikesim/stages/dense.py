@@ -17,7 +17,7 @@ import torch
 from ..core import simd
 from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
-from ..core.simd import FEW
+from ..core.simd import FEW, LANES
 from ..layers.linear import GROUPS, bias_of, blocks_of, padded
 from ..neurons import _membrane
 from ..neurons import _sixteen as _sixteen_module
@@ -27,7 +27,8 @@ from .base import Stage
 from .narrow import narrowed
 from .packed import AS_IT_IS, Bits
 
-_rows_64, _rows_16, _sixteen = simd.rows_summed_64, simd.rows_summed_16, _sixteen_module.sixteen
+_rows_128, _rows_64, _rows_16 = simd.rows_summed_128, simd.rows_summed_64, simd.rows_summed_16
+_sixteen = _sixteen_module.sixteen
 
 
 def dense_reference(
@@ -57,33 +58,37 @@ def _fired(u: np.ndarray) -> np.ndarray:
 def dense_kernel(ptr, idx, val, weight, bias, c, gated, valid, groups, v, bits, begin, end, team):  # type: ignore[no-untyped-def]
     """Events (see `SparseRaster`) through one layer.
 
-    weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, or 16 for one block;
+    weight (blocks, n_in, lanes), bias (blocks lanes,), zeros beyond the layer's outputs; lanes 64, 128, or 16 for one block;
            weights float32, int8, or float16 as the uint16 of their bits
     c      coefficients, scalars or rows (blocks lanes,)          v  (B, blocks lanes) membranes, in and out
-    valid  (blocks,) uint64, ones for outputs that exist           groups  of samples a block is worked through in
-    bits   (B, T, blocks) uint64 out
+    valid  (words,) uint64, ones for outputs that exist            groups  of samples a block is worked through in
+    bits   (B, T, words) uint64 out, a word for 64 outputs
     """
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     batch, steps, _ = bits.shape
     _, _, lanes = weight.shape
+    words = (lanes + 63) // 64
     for item in range(begin, end):
         k, group = item // groups, item % groups
         lo, hi = k * lanes, (k + 1) * lanes
-        w, start, row = weight[k], bias[lo:hi], rows_of(c, lo, hi)
+        start, row = bias[lo:hi], rows_of(c, lo, hi)
         x = np.empty(lanes, np.float32)
         for b in range(batch * group // groups, batch * (group + 1) // groups):
             membrane = v[b, lo:hi]
             for t in range(steps):
                 first, last = ptr[b * steps + t], ptr[b * steps + t + 1]
                 if lanes == FEW:
-                    _rows_16(x, start, w, idx, val, first, last)
+                    _rows_16(x, start, weight[k], idx, val, first, last)
+                elif lanes == LANES:
+                    _rows_64(x, start, weight[k], idx, val, first, last)
                 else:
-                    _rows_64(x, start, w, idx, val, first, last)
-                word = np.uint64(0)
-                for at in range(0, lanes, FEW):
-                    word |= _sixteen(x, membrane, at, row, gated) << np.uint64(at)
-                bits[b, t, k] = word & valid[k]
+                    _rows_128(x, start, weight[k], idx, val, first, last)
+                for w in range(words):
+                    word = np.uint64(0)
+                    for at in range(0, min(lanes, 64), FEW):
+                        word |= _sixteen(x, membrane, w * 64 + at, row, gated) << np.uint64(at)
+                    bits[b, t, k * words + w] = word & valid[k * words + w]
 
 
 class DenseStage(Stage):
@@ -103,12 +108,17 @@ class DenseStage(Stage):
         if rows != torch.float32:
             self.break_even = 1.0
 
+    def lanes(self) -> int:
+        """Outputs of a block: 16 where they are enough, 128 where registers and the L2 cache hold so many, else 64."""
+        n, inputs = self.linear.out_features, self.linear.in_features
+        wide = self.rows == torch.float32 and -(-n // LANES) % 2 == 0 and simd.WIDE * inputs * 4 <= simd.NEAR
+        return FEW if n <= FEW else simd.WIDE if wide else LANES
+
     def pack(self) -> tuple[Any, ...]:
-        blocks = blocks_of(self.linear.weight.detach().contiguous().numpy())
+        blocks = blocks_of(self.linear.weight.detach().contiguous().numpy(), self.lanes())
         size = blocks.shape[0] * blocks.shape[2]
-        valid = np.zeros(blocks.shape[0] * 64, np.uint8).reshape(blocks.shape[0], 64)
-        valid[:, : blocks.shape[2]] = (np.arange(size) < self.linear.out_features).reshape(blocks.shape[0], -1)
-        words = np.packbits(valid.ravel(), bitorder="little").view(np.uint64)
+        exist = np.arange(-(-size // 64) * 64) < self.linear.out_features
+        words = np.packbits(exist, bitorder="little").view(np.uint64)
         bias, c = bias_of(self.linear, size), self.coefficient_rows(size)
         if self.rows != torch.float32:
             blocks, scale = narrowed(blocks, self.rows)
@@ -124,7 +134,7 @@ class DenseStage(Stage):
         else:
             membranes = np.zeros((x.batch, bias.size), np.float32)
             membranes[:, :n] = v
-        bits = np.empty((x.batch, x.steps, weight.shape[0]), np.uint64)
+        bits = np.empty((x.batch, x.steps, valid.size), np.uint64)
         groups = min(x.batch, GROUPS)
         dense_kernel(x.ptr, x.idx, x.values, weight, bias, c, self.gated, valid, groups, membranes, bits)
         return Bits(bits, AS_IT_IS, self.out_shape), membranes[:, :n]

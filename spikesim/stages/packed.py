@@ -41,22 +41,37 @@ def _counted(words, ptr):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _listed(words, relabel, idx, k):  # type: ignore[no-untyped-def]
+def listed(words, idx, k, end):  # type: ignore[no-untyped-def]
+    """idx[k:]: the set bits of words, lowest first; up to `end` is free to write. -> the end of the list
+
+    Eight at a time, of which those of the next word overwrite what is too many: a loop of as many turns as a word has
+    bits costs a mispredicted branch for each word.
+    """
     for w in range(words.size):
         word = words[w]
+        found = _ones(word)
+        if found <= 8 and k + 8 <= end:
+            for j in range(8):
+                idx[k + j] = w * 64 + _lowest(word)
+                word &= word - np.uint64(1)
+            k += found
+            continue
         while word:
-            at = w * 64 + _lowest(word)
-            idx[k] = relabel[at] if relabel.size else at
+            idx[k] = w * 64 + _lowest(word)
             k += 1
             word &= word - np.uint64(1)
+    return k
 
 
 @kernel(reference=listed_reference, items=lambda words, *_: len(words), depends=(simd,))
 def listed_kernel(words, relabel, ptr, idx, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     for r in range(begin, end):
-        _listed(words[r], relabel, idx, ptr[r])
+        listed(words[r], idx, ptr[r], ptr[r + 1])
+        if relabel.size:
+            for e in range(ptr[r], ptr[r + 1]):
+                idx[e] = relabel[idx[e]]
 
 
 def unpacked_reference(words: np.ndarray, relabel: np.ndarray, out: np.ndarray) -> None:
@@ -71,7 +86,7 @@ def unpacked_reference(words: np.ndarray, relabel: np.ndarray, out: np.ndarray) 
 @kernel(reference=unpacked_reference, items=lambda words, *_: len(words), depends=(simd,))
 def unpacked_kernel(words, relabel, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (T, B, N) = 1 where a bit of words (B T, words) is set, else 0."""
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     steps = out.shape[0]
     for r in range(begin, end):
@@ -84,6 +99,30 @@ def unpacked_kernel(words, relabel, out, begin, end, team):  # type: ignore[no-u
                 at = w * 64 + _lowest(word)
                 row[relabel[at] if relabel.size else at] = 1
                 word &= word - np.uint64(1)
+
+
+def summed_reference(words: np.ndarray, relabel: np.ndarray, out: np.ndarray) -> None:
+    """numpy twin of `summed_kernel`, same arguments."""
+    fired = np.unpackbits(words.view(np.uint8), axis=2, bitorder="little").sum(1, dtype=np.float32)
+    places = relabel if relabel.size else np.arange(fired.shape[1])
+    for b, row in enumerate(fired):
+        (here,) = np.nonzero(row)
+        out[b, places[here]] += row[here]
+
+
+@kernel(reference=summed_reference, items=lambda words, *_: len(words), depends=(simd,))
+def summed_kernel(words, relabel, out, begin, end, team):  # type: ignore[no-untyped-def]
+    """out (B, N) += the bits of words (B, T, words) over all steps."""
+    if shared_out(begin, end, team):
+        return
+    for b in range(begin, end):
+        for t in range(words.shape[1]):
+            for w in range(words.shape[2]):
+                word = words[b, t, w]
+                while word:
+                    at = w * 64 + _lowest(word)
+                    out[b, relabel[at] if relabel.size else at] += 1
+                    word &= word - np.uint64(1)
 
 
 class Bits(NamedTuple):
@@ -101,6 +140,13 @@ class Bits(NamedTuple):
         idx = np.empty(ptr[-1], np.int32)
         listed_kernel(rows, self.relabel, ptr, idx)
         return SparseRaster.trusted(ptr, idx, None, self.words.shape[1], self.shape)
+
+    def counts(self) -> Tensor:
+        """Spikes of every neuron, (B, *shape) float32."""
+        batch = self.words.shape[0]
+        out = np.zeros((batch, prod(self.shape)), np.float32)
+        summed_kernel(self.words, self.relabel, out)
+        return torch.from_numpy(out).view(batch, *self.shape)
 
     def dense(self) -> Tensor:
         """The same as (T, B, *shape) float32."""

@@ -79,7 +79,7 @@ class Program:
     def run(
         self, x: Tensor | SparseRaster, states: Mapping[Any, Any], *, always: bool, keep: Collection[str],
         budget_mb: float,
-    ) -> tuple[Tensor, dict[Any, Any], dict[str, Any]]:  # fmt: skip
+    ) -> tuple[Tensor | Bits, dict[Any, Any], dict[str, Any]]:  # fmt: skip
         """(T, B, *shape) -> output of the last stage, {neuron node: its state, delayed edge: `Past`}, {kept node: its spikes}.
 
         Samples go through in parts whose largest activation, were it dense, would take eight times `budget_mb`.
@@ -97,11 +97,11 @@ class Program:
         outputs, after, kept = zip(*done)
         joined = {name: type(after[0][name])(*map(torch.cat, zip(*(a[name] for a in after)))) for name in after[0]}
         recorded = {name: _side_by_side([k[name] for k in kept]) for name in kept[0]}
-        return torch.cat(outputs, 1), joined, recorded
+        return torch.cat([as_tensor(output) for output in outputs], 1), joined, recorded
 
     def _run(
         self, x: Tensor | SparseRaster | Bits, states: Mapping[Any, Any], always: bool, keep: Collection[str]
-    ) -> tuple[Tensor, dict[Any, Any], dict[str, Any]]:
+    ) -> tuple[Tensor | Bits, dict[Any, Any], dict[str, Any]]:
         after: dict[Any, Any] = dict(states)
         kept: dict[str, Any] = {}
         for stage in self.stages:
@@ -117,7 +117,7 @@ class Program:
                     kept[stage.out_name + EVENTS] = (
                         x.lists() if isinstance(x, Bits) else SparseRaster.from_dense(as_tensor(x))
                     )
-        return as_tensor(x), after, kept
+        return x if isinstance(x, Bits) else as_tensor(x), after, kept
 
 
 def _side_by_side(parts: list[Any]) -> Any:

@@ -3,8 +3,10 @@
     x_t = bias + sum over events e of step t of val[e] W[idx[e]] + sum over spikes j of step t - delay of R[j]
     (s_t, v_t) = step(v_{t-1}, x_t)
 
-Samples run in parallel. Weight rows are whole, one after the other in memory: a row is 4 KB at 1000 neurons, which
-the processor fetches ahead, and the sums stay in the L1 cache.
+A recurrent matrix does not fit the L2 cache, and a step's spikes reach all of its rows. So the rows are read once for
+all samples: spikes are kept as pairs of source and sample, by source, and a block of 64 neurons adds every row to the
+sums of its samples, which lie in the L1 cache. The inputs' share of the sums is made some steps ahead, where a
+block's rows stay in L2 over all steps. A thread keeps to its own blocks as long as the others keep up.
 """
 
 from __future__ import annotations
@@ -18,18 +20,24 @@ from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
-from ..core.kernel import kernel, shared_out
+from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
-from ..core.simd import FEW
+from ..core.simd import FEW, LANES
 from ..graph import Edge
-from ..layers.linear import bias_of, padded
+from ..layers.linear import bias_of, blocks_of, padded
 from ..neurons import State, _membrane
+from ..neurons import _sixteen as sixteen_module
 from ..neurons._leaky import LeakyNeuron
-from ..neurons._membrane import Coefficients, gated_step, passed, step, updated_row
+from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step
 from .dense import DenseStage
-from .packed import AS_IT_IS, Bits
+from .packed import AS_IT_IS, Bits, listed
 
-_word, _lowest = simd.word, simd.lowest
+_rows_64, _pairs_added, _sixteen = simd.rows_summed_64, simd.pairs_added, sixteen_module.sixteen
+_lowest, _ones = simd.lowest, simd.ones
+MEMBERS = 128
+"""Samples whose sums of 64 neurons lie in the L1 cache together, 32 KiB of them; at most 128, see `_paired`."""
+AHEAD = 1 << 14
+"""Sums of 64 neurons that are made ahead, 4 MiB of them."""
 
 
 def recurrent_reference(
@@ -38,21 +46,21 @@ def recurrent_reference(
     v: np.ndarray, bits: np.ndarray,
 ) -> None:  # fmt: skip
     """numpy twin of `recurrent_kernel`, same arguments."""
-    batch, steps, words = bits.shape
+    batch, steps, blocks = bits.shape
     rule, none = (gated_step if gated else step), np.empty(0, np.float32)
     for r in range(batch * steps):
         b, t = divmod(r, steps)
         before = past[b, t] if t < past.shape[1] else bits[b, t - past.shape[1]]
         (fed,) = np.nonzero(np.unpackbits(before.view(np.uint8), bitorder="little"))
-        x = bias.copy()
-        if drive.shape[0]:
-            x[: drive.shape[2]] += drive[t, b]
-        simd.rows_summed_reference(x, x, weight, idx, val, ptr[r], ptr[r + 1])
-        simd.rows_summed_reference(x, x, around, fed, none, 0, fed.size)
-        s, v[b], _ = rule(v[b], x, c, _fired, passed)
-        fired = np.zeros(words * 64, np.uint8)
-        fired[: s.size] = s
-        bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
+        for k in range(blocks):
+            here = slice(k * LANES, (k + 1) * LANES)
+            x = bias[here].copy()
+            if drive.shape[0]:
+                x[: drive[t, b, here].size] += drive[t, b, here]
+            simd.rows_summed_reference(x, x, weight[k], idx, val, ptr[r], ptr[r + 1])
+            simd.rows_summed_reference(x, x, around[k], fed, none, 0, fed.size)
+            s, v[k, b], _ = rule(v[k, b], x, plain(rows_of)(c, here.start, here.stop), _fired, passed)
+            bits[b, t, k] = np.packbits(s.astype(np.uint8), bitorder="little").view(np.uint64)[0] & valid[k]
 
 
 def _fired(u: np.ndarray) -> np.ndarray:
@@ -60,88 +68,149 @@ def _fired(u: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def listed_row(words, out):  # type: ignore[no-untyped-def]
-    """The set bits of one row of words, lowest first. -> how many"""
-    n = 0
-    for w in range(words.size):
-        word = words[w]
-        while word:
-            out[n] = w * 64 + _lowest(word)
-            n += 1
-            word &= word - np.uint64(1)
+def listed_step(t, past, bits, fed, count, begin, end, team):  # type: ignore[no-untyped-def]
+    """fed[b, : count[b]]: the spikes that reach step t, from `past` (B, delay, words) or from bits (B, T, words)."""
+    if shared_out(begin, end, team):
+        return
+    for b in range(begin, end):
+        words = past[b, t] if t < past.shape[1] else bits[b, t - past.shape[1]]
+        count[b] = listed(words, fed[b], 0, fed.shape[1])
+
+
+@njit(cache=True, nogil=True)
+def _transposed(m):  # type: ignore[no-untyped-def]
+    """64 words of 64 bits: bit i of word j becomes bit j of word i."""
+    half, mask = 32, np.uint64(0xFFFFFFFF)
+    while half:
+        for i in range(64):
+            if not i & half:
+                swap = ((m[i] >> np.uint64(half)) ^ m[i | half]) & mask
+                m[i | half] ^= swap
+                m[i] ^= swap << np.uint64(half)
+        half >>= 1
+        mask ^= mask << np.uint64(half)
+
+
+@njit(cache=True, nogil=True)
+def _paired(words, k, out):  # type: ignore[no-untyped-def]
+    """Spikes of block k, words (samples,), as pairs source << 8 | sample, every sample's sources rising. -> how many"""
+    n, samples = 0, words.size
+    if samples < 16:
+        for b in range(samples):
+            word = words[b]
+            while word:
+                out[n] = (k * LANES + _lowest(word)) << 8 | b
+                n += 1
+                word &= word - np.uint64(1)
+        return n
+    columns = np.zeros((2, 64), np.uint64)
+    for b in range(samples):
+        columns[b // 64, b % 64] = words[b]
+    for h in range((samples + 63) // 64):
+        _transposed(columns[h])
+    for j in range(64):
+        for h in range(2):
+            word, found, source = columns[h, j], 0, (k * LANES + j) << 8 | h * 64
+            if _ones(word) <= 4:  # four at a time, of which the next overwrite what is too many: no branch for each
+                for i in range(4):
+                    out[n + i] = source + _lowest(word)
+                    found += word != 0
+                    word &= word - np.uint64(1)
+                n += found
+            while word:
+                out[n] = source + _lowest(word)
+                n += 1
+                word &= word - np.uint64(1)
     return n
 
 
-@njit(cache=True, nogil=True)
-def _rows_added(x, weight, idx, first, last):  # type: ignore[no-untyped-def]
-    """x += weight[idx[e]], event after event; four rows a pass, so that x is loaded and stored a quarter as often."""
-    e = first
-    while e + 4 <= last:
-        p, q, r, s = weight[idx[e]], weight[idx[e + 1]], weight[idx[e + 2]], weight[idx[e + 3]]
-        for j in range(x.size):
-            x[j] = (((x[j] + p[j]) + q[j]) + r[j]) + s[j]
-        e += 4
-    while e < last:
-        p = weight[idx[e]]
-        for j in range(x.size):
-            x[j] = x[j] + p[j]
-        e += 1
-
-
-@njit(cache=True, nogil=True)
-def _rows_weighted(x, weight, idx, val, first, last):  # type: ignore[no-untyped-def]
-    """x += val[e] weight[idx[e]], event after event."""
-    e = first
-    while e + 4 <= last:
-        p, q, r, s = weight[idx[e]], weight[idx[e + 1]], weight[idx[e + 2]], weight[idx[e + 3]]
-        a, b, c, d = val[e], val[e + 1], val[e + 2], val[e + 3]
-        for j in range(x.size):
-            x[j] = (((x[j] + a * p[j]) + b * q[j]) + c * r[j]) + d * s[j]
-        e += 4
-    while e < last:
-        p, a = weight[idx[e]], val[e]
-        for j in range(x.size):
-            x[j] = x[j] + a * p[j]
-        e += 1
-
-
-@njit(cache=True, nogil=True)
-def _started(x, bias, drive, t, b):  # type: ignore[no-untyped-def]
-    for j in range(x.size):
-        x[j] = bias[j]
-    if drive.shape[0]:
-        given = drive[t, b]
-        for j in range(given.size):
-            x[j] += given[j]
-
-
-@kernel(reference=recurrent_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
-def recurrent_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, begin, end, team
-):
-    """Events (see `SparseRaster`) through one recurrent layer of N neurons, padded to S, a multiple of 16.
-
-    weight (n_in, S), around (S, S): a row for every source; bias (S,); c scalars or rows (S,); valid (words,) uint64
-    drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, words) uint64, spikes before the first step
-    v      (B, S) membranes, in and out                  bits  (B, T, words) uint64 out
-    """
-    if shared_out(team):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fed_before(past, pairs, count, groups, begin, end, team):  # type: ignore[no-untyped-def]
+    """Pairs of the spikes before the first step; items are parts of the batch."""
+    if shared_out(begin, end, team):
         return
-    _, steps, words = bits.shape
-    for b in range(begin, end):
-        x, fired = np.empty(bias.size, np.float32), np.zeros(words * 64, np.uint8)
-        fed = np.empty(bias.size, np.int32)
-        for t in range(steps):
-            _started(x, bias, drive, t, b)
-            before = past[b, t] if t < past.shape[1] else bits[b, t - past.shape[1]]
-            if val.size:
-                _rows_weighted(x, weight, idx, val, ptr[b * steps + t], ptr[b * steps + t + 1])
-            else:
-                _rows_added(x, weight, idx, ptr[b * steps + t], ptr[b * steps + t + 1])
-            _rows_added(x, around, fed, 0, listed_row(before, fed))
-            updated_row(x, v[b], c, gated, fired[: x.size])
-            for w in range(words):
-                bits[b, t, w] = _word(fired, w * 64) & valid[w]
+    batch, delay, blocks = past.shape
+    for g in range(begin, end):
+        for t in range(delay):
+            slot = (t + 1) % (delay + 1)
+            for k in range(blocks):
+                here = past[batch * g // groups : batch * (g + 1) // groups, t, k]
+                count[slot, g, k] = _paired(here, k, pairs[slot, g, k])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _driven(  # type: ignore[no-untyped-def]
+    t, ptr, idx, val, weight, drive, bias, ahead, groups, begin, end, team
+):
+    """ahead[i, k, b]: bias and inputs of step t + i; items are blocks of 64 neurons, each for one part of the batch."""
+    if shared_out(begin, end, team):
+        return
+    chunk, _, batch, _ = ahead.shape
+    steps = (ptr.size - 1) // batch
+    for item in range(begin, end):
+        k, g = item // groups, item % groups
+        lo, hi = k * LANES, (k + 1) * LANES
+        w, start = weight[k], bias[lo:hi]
+        for b in range(batch * g // groups, batch * (g + 1) // groups):
+            for i in range(min(chunk, steps - t)):
+                x, e = ahead[i, k, b], b * steps + t + i
+                if drive.shape[0]:
+                    given = drive[t + i, b, lo:hi]
+                    for j in range(LANES):
+                        x[j] = start[j] + given[j] if j < given.size else start[j]
+                    _rows_64(x, x, w, idx, val, ptr[e], ptr[e + 1])
+                else:
+                    _rows_64(x, start, w, idx, val, ptr[e], ptr[e + 1])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_step(  # type: ignore[no-untyped-def]
+    t, ahead, around, c, gated, valid, pairs, count, groups, v, bits, begin, end, team
+):
+    """Step t; items are blocks of 64 neurons, each for one part of the batch."""
+    if shared_out(begin, end, team):
+        return
+    (batch, _, blocks), slots = bits.shape, pairs.shape[0]
+    sums, fired = np.empty((batch // groups + 1, LANES), np.float32), np.empty(batch // groups + 1, np.uint64)
+    for item in range(begin, end):
+        k, g = item // groups, item % groups
+        first, last = batch * g // groups, batch * (g + 1) // groups
+        row, given, back = rows_of(c, k * LANES, (k + 1) * LANES), ahead[t % ahead.shape[0], k], around[k]
+        for b in range(first, last):
+            for j in range(LANES):
+                sums[b - first, j] = given[b, j]
+        for source in range(blocks):
+            before = (t + 1) % slots, g, source
+            _pairs_added(sums, back, pairs[before], count[before])
+        for b in range(first, last):
+            membrane, word = v[k, b], np.uint64(0)
+            for at in range(0, LANES, FEW):
+                word |= _sixteen(sums[b - first], membrane, at, row, gated) << np.uint64(at)
+            fired[b - first] = bits[b, t, k] = word & valid[k]
+        count[t % slots, g, k] = _paired(fired[: last - first], k, pairs[t % slots, g, k])
+
+
+@kernel(reference=recurrent_reference, regions=lambda *a: a[-1].shape[1], depends=(simd, _membrane, sixteen_module))
+def recurrent_kernel(  # type: ignore[no-untyped-def]
+    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, team
+):
+    """Events (see `SparseRaster`) through one recurrent layer of N neurons in blocks of 64.
+
+    weight (blocks, n_in, 64), around (blocks, blocks 64, 64), bias (blocks 64,), zeros beyond the neurons that exist
+    c      coefficients, scalars or rows (blocks 64,); valid (blocks,) uint64, ones for neurons that exist
+    drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, blocks) uint64, spikes before the first step
+    v      (blocks, B, 64) membranes, in and out           bits  (B, T, blocks) uint64 out
+    """
+    (batch, steps, blocks), slots = bits.shape, past.shape[1] + 1
+    groups, first = (batch + MEMBERS - 1) // MEMBERS, np.int64(0)
+    pairs = np.empty((slots, groups, blocks, LANES * (batch // groups + 1) + 4), np.uint32)
+    count = np.zeros((slots, groups, blocks), np.int64)
+    ahead = np.empty((max(1, min(steps, AHEAD // (batch * blocks))), blocks, batch, LANES), np.float32)
+    _fed_before(past, pairs, count, groups, first, groups, team)
+    for t in range(steps):
+        if t % ahead.shape[0] == 0:
+            _driven(t, ptr, idx, val, weight, drive, bias, ahead, groups, first, blocks * groups, team)
+        _one_step(t, ahead, around, c, gated, valid, pairs, count, groups, v, bits, first, blocks * groups, team)
 
 
 class Past(NamedTuple):
@@ -171,12 +240,12 @@ class RecurrentStage(DenseStage):
         return self.linear, self.neuron, self.around
 
     def pack(self) -> tuple[Any, ...]:
-        n = self.linear.out_features
-        size, words = -(-n // FEW) * FEW, -(-n // 64)
-        weight, around = simd.aligned(self.linear.in_features, size), simd.aligned(size, size)
-        weight[:, :n] = self.linear.weight.detach().numpy().T
-        around[:n, :n] = self.around.weight.detach().numpy().T
-        valid = np.packbits(np.arange(words * 64) < n, bitorder="little").view(np.uint64)
+        n, blocks = self.linear.out_features, -(-self.linear.out_features // LANES)
+        size = blocks * LANES
+        square = np.zeros((size, size), np.float32)
+        square[:n, :n] = self.around.weight.detach().numpy()
+        weight, around = blocks_of(self.linear.weight.detach().contiguous().numpy(), LANES), blocks_of(square, LANES)
+        valid = np.packbits(np.arange(size) < n, bitorder="little").view(np.uint64)
         bias = bias_of(self.linear, size), bias_of(self.around, size)
         return weight, around, bias, self.coefficient_rows(size), valid, padded(self.first_membrane(), size)
 
@@ -205,11 +274,12 @@ class RecurrentStage(DenseStage):
         v = np.repeat(first[None], batch, 0)
         if state is not None:
             v[:, : state.v.shape[1]] = state.v.numpy()
+        v = np.ascontiguousarray(v.reshape(batch, -1, LANES).swapaxes(0, 1))
         bits = np.empty((batch, steps, valid.size), np.uint64)
         # The dense product has added the first layer's bias already.
         start = fed_bias if drive.shape[0] else bias + fed_bias
         recurrent_kernel(*lists, weight, around, drive, start, c, self.gated, valid, past, v, bits)
-        return bits, np.ascontiguousarray(v[:, : self.linear.out_features])
+        return bits, np.ascontiguousarray(v.swapaxes(0, 1).reshape(batch, -1)[:, : self.linear.out_features])
 
 
 def words_of(spikes: Tensor, words: int) -> np.ndarray:

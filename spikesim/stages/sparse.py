@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import njit
 from torch import Tensor
 
 from ..core import simd
-from ..core.kernel import kernel, plain
+from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
 from ..graph import Edge
 from ..layers import sparse as sparse_module
@@ -30,7 +30,7 @@ from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step, updated_row
 from .base import Stage
 from .packed import AS_IT_IS, Bits
-from .recurrent import Past, listed_row, spikes_of, words_of
+from .recurrent import Past, listed_step, spikes_of, words_of
 
 _word, _scatter = simd.word, sparse_module._scatter
 
@@ -89,9 +89,27 @@ def _part(  # type: ignore[no-untyped-def]
         words[lo // 64 + w] = _word(fired, w * 64)
 
 
-@kernel(reference=sparse_reference, parallel=True, depends=(simd, _membrane, sparse_module))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _one_step(  # type: ignore[no-untyped-def]
+    t, ptr, idx, val, inward, around, fed, count, c, gated, at, ring, loop_at, loop_ring, v, bits, begin, end, team
+):
+    """Step t; items are parts of the targets of every sample."""
+    if shared_out(begin, end, team):
+        return
+    steps, parts = bits.shape[1], inward.first.shape[0]
+    size = (v.shape[1] + parts * 64 - 1) // (parts * 64) * 64
+    for item in range(begin, end):
+        b = item // parts
+        slot, loop_slot = (at[b] + t) % ring.shape[1], (loop_at[b] + t) % loop_ring.shape[1]
+        _part(
+            item % parts, size, ptr[b * steps + t], ptr[b * steps + t + 1], idx, val, inward, around, fed[b],
+            count[b], c, gated, slot, loop_slot, ring[b], loop_ring[b], v[b], bits[b, t],
+        )  # fmt: skip
+
+
+@kernel(reference=sparse_reference, regions=lambda *a: 2 * a[-1].shape[1], depends=(simd, _membrane, sparse_module))
 def sparse_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, inward, around, c, gated, past, at, ring, loop_at, loop_ring, v, bits
+    ptr, idx, val, inward, around, c, gated, past, at, ring, loop_at, loop_ring, v, bits, team
 ):
     """Events (see `SparseRaster`) through sparse weights, neurons and their sparse loop.
 
@@ -100,22 +118,15 @@ def sparse_kernel(  # type: ignore[no-untyped-def]
     at, ring              `Pending` of the inputs; loop_at, loop_ring of the loop: sums under way, in and out
     v     (B, N) membranes, in and out          bits  (B, T, words) uint64 out
     """
-    batch, steps, _ = bits.shape
-    parts, n = inward.first.shape[0], v.shape[1]
-    size = (n + parts * 64 - 1) // (parts * 64) * 64
-    fed, count = np.empty((batch, n if past.shape[1] else 0), np.int32), np.zeros(batch, np.int64)
+    (batch, steps, _), parts = bits.shape, inward.first.shape[0]
+    fed, count = np.empty((batch, v.shape[1] if past.shape[1] else 0), np.int32), np.zeros(batch, np.int64)
     for t in range(steps):
-        for b in range(batch):
-            if past.shape[1]:
-                before = past[b, t] if t < past.shape[1] else bits[b, t - past.shape[1]]
-                count[b] = listed_row(before, fed[b])
-        for item in prange(batch * parts):
-            b = item // parts
-            slot, loop_slot = (at[b] + t) % ring.shape[1], (loop_at[b] + t) % loop_ring.shape[1]
-            _part(
-                item % parts, size, ptr[b * steps + t], ptr[b * steps + t + 1], idx, val, inward, around, fed[b],
-                count[b], c, gated, slot, loop_slot, ring[b], loop_ring[b], v[b], bits[b, t],
-            )  # fmt: skip
+        if past.shape[1]:
+            listed_step(t, past, bits, fed, count, np.int64(0), batch, team)
+        _one_step(
+            t, ptr, idx, val, inward, around, fed, count, c, gated, at, ring, loop_at, loop_ring, v, bits, np.int64(0),
+            batch * parts, team,
+        )  # fmt: skip
 
 
 class SparseStage(Stage):

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 @numba.njit(nogil=True, error_model="numpy")
 def counting(x, numbers, done, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(team):
+    if shared_out(begin, end, team):
         return
     for i in range(begin, end):
         if x[i] < 0:

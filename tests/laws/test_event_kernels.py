@@ -169,17 +169,19 @@ def test_narrow_rows_are_near(kind: torch.dtype, step: float) -> None:
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("delay", [1, 3])
 def test_recurrent_stage_kernel(delay: int, given: bool, graded: bool) -> None:
-    x, n, size, words = drawn((7, 3, 40), graded), 70, 80, 2
+    x, n, size, words = drawn((7, 3, 40), graded), 70, 128, 2
     rng = np.random.default_rng(5)
-    weight, around = (np.zeros((rows_, size), np.float32) for rows_ in (40, size))
-    weight[:, :n], around[:n, :n] = rng.normal(size=(40, n)) / 2, rng.normal(size=(n, n)) / 8
+    square = np.zeros((size, size), np.float32)
+    square[:n, :n] = rng.normal(size=(n, n)) / 8
+    weight = linear.blocks_of((rng.normal(size=(n, 40)) / 2).astype(np.float32), 64)
+    around = linear.blocks_of(square, 64)
     past = (rng.integers(0, 2**63, (3, delay, words)) & rng.integers(0, 2**63, (3, delay, words))).astype(np.uint64)
     valid = np.array([2**64 - 1, 63], np.uint64)
     past &= valid
     drive = rng.normal(size=(7 if given else 0, 3, n)).astype(np.float32)
     ran = []
     for run in (recurrent.recurrent_kernel, recurrent.recurrent_reference):
-        v, bits = np.full((3, size), 0.1, np.float32), np.zeros((3, 7, words), np.uint64)
+        v, bits = np.full((words, 3, 64), 0.1, np.float32), np.zeros((3, 7, words), np.uint64)
         bias = linear.padded(np.linspace(0, 0.1, n), size)
         run(x.ptr, x.idx, x.values, weight, around, drive, bias, rows(size, given), delay > 1, valid, past, v, bits)
         ran.append((v, bits))
