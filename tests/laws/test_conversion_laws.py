@@ -22,7 +22,8 @@ QUICK = [kind for kind in STRANGERS if kind.__name__ != "Asserting"]  # torch.ex
 
 
 def counts(n: int = 8, seed: int = 0) -> Tensor:
-    return torch.poisson(2 * torch.rand(n, 1, 12, 12, generator=torch.Generator().manual_seed(seed)))
+    draw = torch.Generator().manual_seed(seed)
+    return torch.poisson(2 * torch.rand(n, 1, 12, 12, generator=draw), generator=draw)
 
 
 def off(got: Tensor, wanted: Tensor) -> float:
