@@ -23,7 +23,7 @@ from .core.operator import Activity, Context, LinearOperator
 from .core.raster import SparseRaster
 from .core.seeds import Seeds
 from .errors import GraphError, ParameterError, ShapeError, must, nearest
-from .execution import Engine, EventDriven, Reference, choose
+from .execution import Engine, EventDriven, Fused, Reference, choose
 from .graph import INPUT, Edge, in_a_row, joins, nest, planned
 from .layers import DelayedLinear, Reshape, operator_of
 from .layers.counting import count_neurons, count_operations
@@ -31,7 +31,7 @@ from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
 from .recording import Job
-from .stages import EVENTS, Bits, Past, Program, as_tensor, compiled
+from .stages import EVENTS, Bits, Past, Program, as_tensor, can_learn, compiled, learned
 
 
 class NetworkState(NamedTuple):
@@ -145,6 +145,10 @@ class Network(nn.Module):
         if ids.shape != (batch,):
             raise ShapeError(must("run.sample_ids", f"({batch},), one per batch row", ids.shape))
         job = Job(engine or choose(x, self.parameters()), Context("", state.step, ids, seeds, ledger), record)
+        if isinstance(x, SparseRaster) and type(job.engine) is Fused:
+            found = self._learned(x, shape, state, job)
+            if found is not None:
+                return found
         program = self._program(x, shape, job)
         if program is not None:
             y, state, recording = self._run_program(program, x, state, job)
@@ -168,18 +172,35 @@ class Network(nn.Module):
         program, rows = None, job.engine.weights
         foreign = isinstance(x, Tensor) and (x.dtype != torch.float32 or x.device.type != "cpu")
         if job.engine.stages and job.ctx.ledger is None and not foreign:
-            key = shape, rows
-            if key not in self._programs:
-                row = in_a_row(self._plan, self.output)
-                self._programs[key] = None if row is None else compiled(self.nodes, row, shape, rows)
-            program = self._programs[key]
-        hooked = program is not None and any(m._forward_hooks or m._forward_pre_hooks for m in program.modules)
-        usable = program is not None and not hooked and program.can_record(job.record)
+            program = self._compiled(shape, rows)
+        usable = program is not None and program.can_record(job.record)
         if rows != torch.float32 and not (usable and program is not None and program.narrow):
             rule = "torch.float32 where no nn.Linear with plain neurons runs as a stage"
             remedy = "a chain of nodes, no ledger, no hooks, nothing recorded but spikes"
             raise ParameterError(must("EventDriven.weights", rule, rows, remedy))
         return program if usable else None
+
+    def _compiled(self, shape: tuple[int, ...], rows: torch.dtype = torch.float32) -> Program | None:
+        """The network as a chain of stages for inputs of `shape`; None where it is none, or a module has hooks."""
+        key = shape, rows
+        if key not in self._programs:
+            row = in_a_row(self._plan, self.output)
+            self._programs[key] = None if row is None else compiled(self.nodes, row, shape, rows)
+        program = self._programs[key]
+        hooked = program is not None and any(m._forward_hooks or m._forward_pre_hooks for m in program.modules)
+        return None if hooked else program
+
+    def _learned(
+        self, x: SparseRaster, shape: tuple[int, ...], state: NetworkState, job: Job
+    ) -> tuple[Tensor, NetworkState, dict[str, Any]] | None:
+        """A run with a gradient as one operation, where the network is a chain that has one and nothing else is asked."""
+        if job.record or job.ctx.ledger is not None or state.delayed or torch.compiler.is_compiling():
+            return None
+        program = self._compiled(shape)
+        if program is None or not can_learn(program, state.nodes):
+            return None
+        y, nodes = learned(program, x, state.nodes)
+        return y, NetworkState(state.step + x.steps, nodes, {}), {}
 
     def _run_program(
         self, program: Program, x: Tensor | SparseRaster, state: NetworkState, job: Job

@@ -31,10 +31,10 @@ LINE = 64
 """Bytes of a cache line."""
 
 
-def aligned(*shape: int, dtype: Any = np.float32) -> np.ndarray:
-    """Zeros that begin on a cache line: where weight rows straddle lines, reading them takes a quarter longer."""
+def aligned(*shape: int, dtype: Any = np.float32, zero: bool = True) -> np.ndarray:
+    """Zeros (or anything) that begin on a cache line: where rows straddle lines, reading takes up to twice as long."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + LINE, np.uint8)
+    raw = (np.zeros if zero else np.empty)(size + LINE, np.uint8)
     first = -raw.ctypes.data % LINE
     return raw[first : first + size].view(dtype).reshape(shape)
 
@@ -210,35 +210,38 @@ def row_spread_reference(target: Any, row: Any, idx: Any, val: Any, start: int, 
         target[idx[e]] += val[e] * row if val.size else row
 
 
-@intrinsic
-def _row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, g, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
-        values, nothing = _load(builder, _vector(builder, g, LANES)), ir.Constant(_INT64, 0)
-        events = context.make_array(idx)(context, builder, args[2]).nitems
-        table = context.make_array(target)(context, builder, args[0])
+def _row_spread(lanes: int) -> Any:
+    @intrinsic
+    def row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            out, g, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
+            values, nothing = _load(builder, _vector(builder, g, lanes)), ir.Constant(_INT64, 0)
+            events = context.make_array(idx)(context, builder, args[2]).nitems
+            table = context.make_array(target)(context, builder, args[0])
 
-        def body(weighted: bool) -> Callable[[Any, Any], Any]:
-            def add(e: Any, total: Any) -> Any:
-                at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
-                place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, LANES))]), LANES)
-                _fetched(builder, out, table, i, e, events, LANES)
-                added = values
-                if weighted:
-                    added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), LANES), values)
-                builder.store(builder.fadd(_load(builder, place), added), place).align = 4
-                return total
+            def body(weighted: bool) -> Callable[[Any, Any], Any]:
+                def add(e: Any, total: Any) -> Any:
+                    at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
+                    place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, lanes))]), lanes)
+                    _fetched(builder, out, table, i, e, events, lanes)
+                    added = values
+                    if weighted:
+                        added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), values)
+                    builder.store(builder.fadd(_load(builder, place), added), place).align = 4
+                    return total
 
-            return add
+                return add
 
-        size = context.make_array(val)(context, builder, args[3]).nitems
-        with builder.if_else(builder.icmp_signed(">", size, nothing)) as (given, ones_only):
-            for branch, weighted in ((given, True), (ones_only, False)):
-                with branch:
-                    _counted(builder, args[4], args[5], 1, nothing, body(weighted))
-        return context.get_dummy_value()
+            size = context.make_array(val)(context, builder, args[3]).nitems
+            with builder.if_else(builder.icmp_signed(">", size, nothing)) as (given, ones_only):
+                for branch, weighted in ((given, True), (ones_only, False)):
+                    with branch:
+                        _counted(builder, args[4], args[5], 1, nothing, body(weighted))
+            return context.get_dummy_value()
 
-    return types.void(target, row, idx, val, types.intp, types.intp), emit
+        return types.void(target, row, idx, val, types.intp, types.intp), emit
+
+    return row_spread
 
 
 def pairs_added_reference(sums: Any, weight: Any, pairs: Any, n: int) -> None:
@@ -346,7 +349,8 @@ rows_summed_128: Any = _rows_summed(2 * LANES) if _compiled else rows_summed_ref
 rows_summed_16: Any = _rows_summed(FEW) if _compiled else rows_summed_reference
 pairs_added: Any = _pairs_added if _compiled else pairs_added_reference
 row_added: Any = _row_added if _compiled else row_added_reference
-row_spread: Any = _row_spread if _compiled else row_spread_reference
+row_spread: Any = _row_spread(LANES) if _compiled else row_spread_reference
+row_spread_16: Any = _row_spread(FEW) if _compiled else row_spread_reference
 ones: Any = _bits("ctpop") if _compiled else ones_reference
 lowest: Any = _bits("cttz") if _compiled else lowest_reference
 word: Any = _word if _compiled else word_reference

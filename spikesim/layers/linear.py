@@ -9,6 +9,8 @@ there were events.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -134,11 +136,17 @@ def blocks_kernel(weight, out, back, begin, end, team):  # type: ignore[no-untyp
         _tile(weight, out[k], k * lanes, last, at, min(inputs, at + FEW), back)
 
 
-def blocks_of(weight: np.ndarray, lanes: int = 0) -> np.ndarray:
-    """Weights (n_out, n_in) cut for the event kernels: (blocks, n_in, lanes), unless told 64, or 16 where 16 outputs do."""
+def blocks_of(weight: np.ndarray, lanes: int = 0, array: Callable[..., np.ndarray] | None = None) -> np.ndarray:
+    """Weights (n_out, n_in) cut for the event kernels: (blocks, n_in, lanes), unless told 64, or 16 where 16 outputs do.
+
+    array  makes the result, of any content, from its shape
+    """
     outputs, inputs = weight.shape
     lanes = lanes or (FEW if outputs <= FEW else LANES)
-    out = simd.aligned(-(-outputs // lanes), inputs, lanes)
+    blocks, rest = -(-outputs // lanes), outputs % lanes
+    out = (array or partial(simd.aligned, zero=False))(blocks, inputs, lanes)
+    if rest:
+        out[-1, :, rest:] = 0
     blocks_kernel(weight, out, False)
     return out
 

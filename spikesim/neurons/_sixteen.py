@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 
 from ..core.simd import FEW
 from ._membrane import Coefficients, gated_step, passed, step
+from ._membrane_backward import step_back
 
 _FLOAT, _WORD = ir.VectorType(ir.FloatType(), FEW), ir.IntType(64)
 
@@ -35,6 +36,9 @@ class _Lanes:
 
     def __mul__(self, other: _Lanes) -> _Lanes:
         return _Lanes(self.builder, self.builder.fmul(self.value, other.value))
+
+    def __neg__(self) -> _Lanes:
+        return _Lanes(self.builder, self.builder.fneg(self.value))
 
 
 def _fires(u: _Lanes) -> _Lanes:
@@ -61,36 +65,82 @@ def _loaded(builder: Any, place: Any) -> Any:
     return value
 
 
-@intrinsic
-def _sixteen(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        drive = _Lanes(builder, _loaded(builder, _place(context, builder, x, args[0], args[2])))
-        place = _place(context, builder, v, args[1], args[2])
-        membrane = _Lanes(builder, _loaded(builder, place))
-        parts = [builder.extract_value(args[3], i) for i in range(len(c.types))]
-        row = Coefficients(*(_coefficient(context, builder, t, p, args[2]) for t, p in zip(c.types, parts)))
-        found = []
-        with builder.if_else(args[4]) as branches:
-            for branch, rule in zip(branches, (gated_step, step)):
-                with branch:
-                    s, after, _ = rule(membrane, drive, row, _fires, passed)
-                    builder.store(after.value, place).align = 4
-                    bits = builder.zext(builder.bitcast(s.mask, ir.IntType(FEW)), _WORD)
-                    found.append((bits, builder.block))
-        word = builder.phi(_WORD)
-        for bits, block in found:
-            word.add_incoming(bits, block)
-        return word
+def _row(context: Any, builder: Any, kinds: Any, values: Any, at: Any) -> Coefficients:
+    """The coefficients of neurons at : at + 16 from a tuple of scalars and arrays."""
+    parts = [builder.extract_value(values, i) for i in range(len(kinds.types))]
+    return Coefficients(*(_coefficient(context, builder, t, p, at) for t, p in zip(kinds.types, parts)))
 
-    return types.uint64(x, v, types.intp, c, types.boolean), emit
+
+def _forward(kept: bool) -> Any:
+    @intrinsic
+    def sixteen(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            source = _place(context, builder, x, args[0], args[2])
+            place = _place(context, builder, v, args[1], args[2])
+            drive, membrane = _Lanes(builder, _loaded(builder, source)), _Lanes(builder, _loaded(builder, place))
+            row, found = _row(context, builder, c, args[3], args[2]), []
+            with builder.if_else(args[4]) as branches:
+                for branch, rule in zip(branches, (gated_step, step)):
+                    with branch:
+                        s, after, h = rule(membrane, drive, row, _fires, passed)
+                        builder.store(after.value, place).align = 4
+                        if kept:
+                            builder.store(h.value, source).align = 4
+                        bits = builder.zext(builder.bitcast(s.mask, ir.IntType(FEW)), _WORD)
+                        found.append((bits, builder.block))
+            word = builder.phi(_WORD)
+            for bits, block in found:
+                word.add_incoming(bits, block)
+            return word
+
+        return types.uint64(x, v, types.intp, c, types.boolean), emit
+
+    return sixteen
 
 
 def sixteen_reference(x: np.ndarray, v: np.ndarray, at: int, c: Coefficients, gated: bool) -> np.uint64:
     """One step of neurons at : at + 16: drive x, membranes v in and out, coefficients scalars or rows. -> bits, first lowest"""
+    return sixteen_kept_reference(x.copy(), v, at, c, gated)
+
+
+def sixteen_kept_reference(x: np.ndarray, v: np.ndarray, at: int, c: Coefficients, gated: bool) -> np.uint64:
+    """`sixteen_reference`, which leaves h in place of the drive x, for the way back."""
     here, rule = slice(at, at + FEW), gated_step if gated else step
-    row = Coefficients(*(n if np.ndim(n) == 0 else n[here] for n in c))
-    s, v[here], _ = rule(v[here], x[here], row, lambda u: (u >= 0).astype(u.dtype), passed)
+    s, v[here], x[here] = rule(v[here], x[here], _numbers(c, here), lambda u: (u >= 0).astype(u.dtype), passed)
     return np.packbits(s.astype(np.uint8), bitorder="little").view(np.uint16)[0].astype(np.uint64)
 
 
-sixteen: Any = _sixteen if not getattr(numba.config, "DISABLE_JIT", False) else sixteen_reference
+def _numbers(c: Coefficients, here: slice) -> Coefficients:
+    return Coefficients(*(n if np.ndim(n) == 0 else n[here] for n in c))
+
+
+@intrinsic
+def _back(typing: Any, g: Any, flow: Any, h: Any, slope: Any, at: Any, c: Any, through: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        places = [_place(context, builder, kind, array, args[4]) for kind, array in zip((g, flow, h, slope), args[:4])]
+        grad, carry, charge, steep = (_Lanes(builder, _loaded(builder, place)) for place in places)
+        row = _row(context, builder, c, args[5], args[4])
+        detached = _coefficient(context, builder, through, args[6], args[4])
+        s = _fires(charge - row.threshold)
+        gh, _, _ = step_back(grad, carry, charge, s, steep, row, detached)
+        builder.store((row.leak * gh).value, places[1]).align = 4
+        builder.store((row.gain * gh).value, places[3]).align = 4
+        return context.get_dummy_value()
+
+    return types.void(g, flow, h, slope, types.intp, c, types.float32), emit
+
+
+def back_reference(
+    g: np.ndarray, flow: np.ndarray, h: np.ndarray, slope: np.ndarray, at: int, c: Coefficients, through: Any
+) -> None:
+    """One step back of neurons at : at + 16: dL/ds in g, dL/dv in flow, in and out; dL/dx in place of the slope."""
+    here = slice(at, at + FEW)
+    row, s = _numbers(c, here), (h[here] >= _numbers(c, here).threshold).astype(h.dtype)
+    gh, _, _ = step_back(g[here], flow[here], h[here], s, slope[here], row, through)
+    flow[here], slope[here] = row.leak * gh, row.gain * gh
+
+
+_compiled = not getattr(numba.config, "DISABLE_JIT", False)
+sixteen: Any = _forward(False) if _compiled else sixteen_reference
+sixteen_kept: Any = _forward(True) if _compiled else sixteen_kept_reference
+back: Any = _back if _compiled else back_reference

@@ -48,6 +48,8 @@ class Stage:
         self.gated = neuron.reset.delayed
         self._stamp: Any = None
         self._packed: tuple[Any, ...] = ()
+        self._neuron_stamp: Any = None
+        self._neurons: Any = None
 
     def pack(self) -> tuple[Any, ...]:
         """Weights, bias and coefficients as the kernel reads them."""
@@ -63,6 +65,14 @@ class Stage:
         if now != self._stamp:
             self._packed, self._stamp = self.pack(), now
         return self._packed
+
+    def neurons(self, size: int) -> tuple[Coefficients, np.ndarray]:
+        """Coefficients, scalars or rows padded to `size`, and membranes (N,) before the first step; made again only when one of
+        the neuron's numbers has changed."""
+        now = size, stamp(self.neuron)
+        if now != self._neuron_stamp:
+            self._neurons, self._neuron_stamp = (self.coefficient_rows(size), self.first_membrane()), now
+        return self._neurons
 
     def coefficient_rows(self, size: int) -> Coefficients:
         """The neuron's coefficients: scalars, or rows in the neuron's own order, padded to `size`."""

@@ -105,8 +105,22 @@ class DenseStage(Stage):
     ) -> None:
         super().__init__(name, linear, neuron, in_shape, (linear.out_features,))
         self.rows = rows
+        self._spares: dict[tuple[int, ...], list[np.ndarray]] = {}
         if rows != torch.float32:
             self.break_even = 1.0
+
+    def array(self, *shape: int) -> np.ndarray:
+        """An array of any content, on a cache line: a spare one, or new."""
+        kept = self._spares.get(shape)
+        return kept.pop() if kept else simd.aligned(*shape, zero=False)
+
+    def spare(self, array: np.ndarray) -> None:
+        """Keep an array that nobody reads any more for the next step; arrays of other sizes are let go but for the last few."""
+        if len(self._spares) > 4 and array.shape not in self._spares:
+            self._spares.clear()
+        kept = self._spares.setdefault(array.shape, [])
+        if len(kept) < 2:
+            kept.append(array)
 
     def lanes(self) -> int:
         """Outputs of a block: 16 where they are enough, 128 where registers and the L2 cache hold so many, else 64."""
@@ -129,10 +143,10 @@ class DenseStage(Stage):
         weight, bias, c, valid, first = self.packed()
         n = self.linear.out_features
         if v is None:
-            membranes = np.empty((x.batch, first.size), np.float32)
+            membranes = simd.aligned(x.batch, first.size, zero=False)
             membranes[:] = first
         else:
-            membranes = np.zeros((x.batch, bias.size), np.float32)
+            membranes = simd.aligned(x.batch, bias.size)
             membranes[:, :n] = v
         bits = np.empty((x.batch, x.steps, valid.size), np.uint64)
         groups = min(x.batch, GROUPS)

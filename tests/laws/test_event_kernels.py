@@ -120,18 +120,18 @@ def rows(size: int, per_neuron: bool, seed: int = 3) -> Coefficients:
 
 @VALUES
 @pytest.mark.parametrize("gated", [False, True])
-@pytest.mark.parametrize("outputs", [10, 70])
-def test_dense_stage_kernel(outputs: int, gated: bool, graded: bool) -> None:
+@pytest.mark.parametrize("outputs,lanes", [(10, 16), (70, 64), (250, 128)])
+def test_dense_stage_kernel(outputs: int, lanes: int, gated: bool, graded: bool) -> None:
     x = drawn((6, 3, 40), graded)
     weight, bias = layer(outputs, 40)
-    blocks = linear.blocks_of(weight)
+    blocks = linear.blocks_of(weight, lanes)
     size = blocks.shape[0] * blocks.shape[2]
-    valid = np.full(blocks.shape[0], 2**64 - 1, np.uint64)
+    valid = np.full(-(-size // 64), 2**64 - 1, np.uint64)
     valid[-1] = (1 << (outputs % 64)) - 1
     c, start = rows(size, gated), linear.padded(bias, size)
     ran = []
     for run in (dense.dense_kernel, dense.dense_reference):
-        v, bits = np.full((3, size), 0.1, np.float32), np.zeros((3, 6, blocks.shape[0]), np.uint64)
+        v, bits = np.full((3, size), 0.1, np.float32), np.zeros((3, 6, valid.size), np.uint64)
         run(x.ptr, x.idx, x.values, blocks, start, c, gated, valid, 2, v, bits)
         ran.append((v, bits))
     assert ran[0][1].any()
@@ -256,3 +256,22 @@ def test_bit_counts() -> None:
     simd_ones, simd_lowest = simd.ones, simd.lowest
     for word in (0, 1, 2**63, 0b1011000, 2**64 - 1):
         assert both(np.uint64(word)) == (simd.ones_reference(word), simd.lowest_reference(word))
+
+
+@pytest.mark.parametrize("relabelled", [False, True])
+def test_packed_spikes_unpacked_and_counted(relabelled: bool) -> None:
+    rng = np.random.default_rng(2)
+    words = rng.integers(0, 2**63, (3, 5, 2)).astype(np.uint64) & rng.integers(0, 2**63, (3, 5, 2)).astype(np.uint64)
+    relabel = rng.permutation(128).astype(np.int32) if relabelled else packed.AS_IT_IS
+    bits = packed.Bits(words, relabel, (128,))
+    dense = bits.dense()
+    assert torch.equal(bits.lists().dense(), dense) and torch.equal(bits.counts(), dense.sum(0)) and dense.any()
+    for fast, slow, out in (
+        (packed.unpacked_kernel, packed.unpacked_reference, np.ones((5, 3, 128), np.float32)),
+        (packed.summed_kernel, packed.summed_reference, np.zeros((3, 128), np.float32)),
+    ):
+        given = words if out.ndim == 2 else words.reshape(-1, 2)
+        ran = [out.copy(), out.copy()]
+        fast(given, relabel, ran[0])
+        slow(given, relabel, ran[1])
+        same((ran[0], ran[1]))
