@@ -20,19 +20,16 @@ from .core.params import number
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch, numba and BLAS of this process at one thread, for the length of the block."""
-    import numba
+    """Torch, our kernels and BLAS of this process at one thread, for the length of the block."""
     import torch
 
-    before = torch.get_num_threads(), numba.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
     try:
         with threadpool_limits(limits=1):
             yield
     finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+        torch.set_num_threads(before)
 
 
 def _job(function: Callable[..., Any], arguments: tuple[Any, ...], path: Path | None) -> Any:

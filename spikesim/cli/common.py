@@ -58,21 +58,18 @@ def progress(total: int, what: str) -> Iterator[Any]:
 
 @contextmanager
 def limited(count: int) -> Iterator[None]:
-    """Torch and numba limited to `count` threads within the block."""
-    import numba
+    """Torch, and kernels with it, limited to `count` threads within the block."""
     import torch
 
     from ..core.params import number
 
     number("threads", count, at_least=1, integer=True)
-    before = torch.get_num_threads(), numba.get_num_threads()
+    before = torch.get_num_threads()
     torch.set_num_threads(count)
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+        torch.set_num_threads(before)
 
 
 def steps_list(text: str) -> list[int]:

@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numba
 import numpy as np
 import pytest
+import torch
 
 from spikesim.core.pool import Shared
 
 
 @pytest.fixture(autouse=True)
 def two_threads() -> Iterator[None]:
-    before = numba.get_num_threads()
-    numba.set_num_threads(min(2, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     yield
-    numba.set_num_threads(before)
+    torch.set_num_threads(before)
 
 
 def slow_count(done: np.ndarray, begin: int, end: int, team: int) -> None:
@@ -40,10 +40,9 @@ def test_every_item_is_done_once(items: int) -> None:
     assert (counted(items) == 1).all()
 
 
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="one thread")  # type: ignore[attr-defined]
 @pytest.mark.parametrize("threads", [1, 2])
-def test_as_many_threads_as_numba_is_told(threads: int) -> None:
-    numba.set_num_threads(threads)
+def test_as_many_threads_as_torch_is_told(threads: int) -> None:
+    torch.set_num_threads(threads)
     seen = set()
 
     def work(done: np.ndarray, begin: int, end: int, team: int) -> None:

@@ -8,15 +8,13 @@ import os
 import numba
 import numpy as np
 import pytest
+import torch
 
 from spikesim.core.kernel import shared_out
 from spikesim.core.pool import Shared
 from spikesim.core.team import TEAM, Team
 
-pytestmark = pytest.mark.skipif(
-    not TEAM.address or numba.config.NUMBA_NUM_THREADS < 2,  # type: ignore[attr-defined]
-    reason="no OpenMP library, or one thread",
-)
+pytestmark = pytest.mark.skipif(not TEAM.address, reason="torch has no OpenMP library here, or JIT is off")
 
 
 @numba.njit(nogil=True, error_model="numpy")
@@ -57,13 +55,13 @@ def test_a_kernel_of_much_work_is_handed_to_the_team(monkeypatch: pytest.MonkeyP
     plain = Team.orders
     monkeypatch.setattr(Team, "orders", lambda *a: asked.append(a[1]) or plain(*a))
     x, done = np.arange(1e6), np.zeros(10**6)
-    before = numba.get_num_threads()
+    before = torch.get_num_threads()
     try:
         for threads in (1, 2):
-            numba.set_num_threads(threads)
+            torch.set_num_threads(threads)
             Shared(counting, lambda x, *_: len(x))(x, NUMBERS, done)
     finally:
-        numba.set_num_threads(before)
+        torch.set_num_threads(before)
     assert asked == [2] and (done == 2 * (2 * x + 1)).all()
 
 

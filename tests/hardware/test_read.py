@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -82,10 +81,10 @@ def test_draws_do_not_depend_on_batch_or_threads() -> None:
     whole = ss.run(chip, x, sample_ids=ids).output
     parts = [ss.run(chip, x[:, part], sample_ids=ids[part]).output for part in (slice(0, 2), slice(2, 5))]
     assert torch.equal(torch.cat(parts, 1), whole)
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     single = ss.run(chip, x, sample_ids=ids).output
-    numba.set_num_threads(before)
+    torch.set_num_threads(before)
     assert torch.equal(single, whole)
     assert not torch.equal(ss.run(chip, x, sample_ids=ids + 1).output, whole)
     first = ss.run(chip, x[:3], sample_ids=ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -179,11 +178,11 @@ def test_batch_rows_are_independent(case: tuple[ss.Network, torch.Tensor]) -> No
 
 def test_threads_change_nothing(case: tuple[ss.Network, torch.Tensor]) -> None:
     network, x = case
-    before, outputs = numba.get_num_threads(), []
+    before, outputs = torch.get_num_threads(), []
     for threads in (1, before):
-        numba.set_num_threads(threads)
+        torch.set_num_threads(threads)
         outputs.append(ss.run(network, x, engine=ss.EventDriven(always=True)).output)
-    numba.set_num_threads(before)
+    torch.set_num_threads(before)
     assert torch.equal(*outputs)
 
 

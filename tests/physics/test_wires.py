@@ -256,19 +256,19 @@ def test_a_start_at_the_solution_needs_no_sweep() -> None:
 
 
 def test_reads_depend_on_neither_batch_nor_threads() -> None:
-    import numba
+    import torch
 
     rng = np.random.default_rng(10)
     g, v, wires = rng.uniform(1e-5, 1e-3, (20, 30)), rng.uniform(0, 1, (7, 20)), Wires(3.0, 2.0)
-    active, before = v < 0.3, numba.get_num_threads()
+    active, before = v < 0.3, torch.get_num_threads()
     together = wires.currents(g, v), wires.gated_currents(g, active, v)
     try:
-        numba.set_num_threads(1)
+        torch.set_num_threads(1)
         for s in range(7):
             assert np.array_equal(wires.currents(g, v[s])[0], together[0][s])
             assert np.array_equal(wires.gated_currents(g, active[s], v[s])[0], together[1][s])
     finally:
-        numba.set_num_threads(before)
+        torch.set_num_threads(before)
 
 
 def test_gated_rows_lose_less_than_rows_held_at_zero() -> None:
