@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..core import simd
 from ..core.kernel import kernel, plain, shared_out
@@ -82,15 +83,13 @@ def charged_kernel(  # type: ignore[no-untyped-def]
 
 
 class Layer:
-    """What the way back needs of one stage: its events, h, coefficients, and weight (n_out, n_in).
+    """What the way back needs of one stage besides its weight: its events, h and coefficients.
 
     Its large array is the stage's again once nobody needs the layer: the pages of a new one must first be found.
     """
 
-    def __init__(
-        self, stage: DenseStage, events: SparseRaster, charge: np.ndarray, c: Coefficients, weight: np.ndarray
-    ) -> None:
-        self.stage, self.events, self.charge, self.c, self.weight = stage, events, charge, c, weight
+    def __init__(self, stage: DenseStage, events: SparseRaster, charge: np.ndarray, c: Coefficients) -> None:
+        self.stage, self.events, self.charge, self.c = stage, events, charge, c
 
     def __del__(self) -> None:
         self.stage.spare(self.charge)
@@ -111,7 +110,7 @@ def _forward(stage: DenseStage, x: SparseRaster, v: np.ndarray | None) -> tuple[
     bias = bias_of(stage.linear, size)
     charged_kernel(x.ptr, x.idx, x.values, blocks, bias, c, valid, min(x.batch, GROUPS), membranes, charge, bits)
     stage.spare(blocks)
-    return Bits(bits, AS_IT_IS, stage.out_shape), membranes, Layer(stage, x, charge, c, weight)
+    return Bits(bits, AS_IT_IS, stage.out_shape), membranes, Layer(stage, x, charge, c)
 
 
 def _neurons(drive: np.ndarray, n: int) -> Tensor:
@@ -127,34 +126,36 @@ class Learned(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, stages: list[DenseStage], x: SparseRaster, states: list[Any], *parameters: Any) -> Any:
-        ctx.stages, ctx.layers, last = stages, [], []
+        ctx.layers, last = [], []
         spikes = None
         for stage, v in zip(stages, states):
             spikes, membranes, layer = _forward(stage, x if spikes is None else spikes.lists(), v)
             ctx.layers.append(layer)
             last.append(torch.from_numpy(membranes[:, : stage.linear.out_features]))
         assert spikes is not None
+        ctx.save_for_backward(*parameters[::2])  # which refuses weights that have been changed meanwhile
         ctx.set_materialize_grads(False)
         return spikes.dense(), *last
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grads: Any, *carried: Any) -> Any:
         found: list[Any] = []
-        wanted = ctx.needs_input_grad[3:]
-        last = ctx.layers[-1]
-        shape = last.events.batch, last.events.steps, len(last.weight)
+        wanted, weights = ctx.needs_input_grad[3:], ctx.saved_tensors
+        events = ctx.layers[-1].events
+        shape = events.batch, events.steps, len(weights[-1])
         g = _dense(torch.zeros(shape) if grads is None else grads.transpose(0, 1).contiguous())
-        for i in range(len(ctx.stages) - 1, -1, -1):
+        for i in range(len(ctx.layers) - 1, -1, -1):
             layer, bias = ctx.layers[i], None
-            back = _Back(ctx.stages[i], layer, g, carried[i])
-            weight = torch.empty(layer.weight.shape)
+            back = _Back(layer, weights[i].shape[1], g, carried[i])
+            weight = torch.empty(weights[i].shape)
             if i == 0:
                 bias = back.to_weights(weight)
             else:
                 drive = back.to_drive(weight)
                 bias = torch.from_numpy(drive).sum((1, 2)).flatten()
-                g = _before(layer, drive, ctx.layers[i - 1].charge.shape[3])
-            kept = bias[: len(layer.weight)] if wanted[2 * i + 1] else None
+                g = _before(weights[i], drive, ctx.layers[i - 1].charge.shape[3])
+            kept = bias[: len(weight)] if wanted[2 * i + 1] else None
             found = [weight if wanted[2 * i] else None, kept, *found]
         return None, None, None, *found
 
@@ -164,22 +165,22 @@ def _dense(g: Tensor) -> Grads:
     return Grads(g.numpy(), nothing, nothing[None][:0])
 
 
-def _before(layer: Layer, drive: np.ndarray, lanes: int) -> Grads:
+def _before(weight: Tensor, drive: np.ndarray, lanes: int) -> Grads:
     """dL/ds of the stage before, of blocks of `lanes`, from dL/dx of this one."""
-    n, inputs = layer.weight.shape
+    n, inputs = weight.shape
     rows = _neurons(drive, n).reshape(-1, n)
     if n > SUMMED or lanes != LANES:
-        return _dense((rows @ torch.from_numpy(layer.weight)).view(*drive.shape[1:3], inputs))
-    back = blocks_of(np.ascontiguousarray(layer.weight.T), LANES)
+        return _dense((rows @ weight).view(*drive.shape[1:3], inputs))
+    back = blocks_of(weight.T.contiguous().numpy(), LANES)
     return Grads(np.empty((0, 0, 0), np.float32), rows.contiguous().numpy(), back)
 
 
 class _Back:
     """The way back through one stage, from g = dL/ds (B, T, N) and, where there is one, dL/dv of the last membranes."""
 
-    def __init__(self, stage: DenseStage, layer: Layer, g: Grads, carried: Tensor | None) -> None:
+    def __init__(self, layer: Layer, inputs: int, g: Grads, carried: Tensor | None) -> None:
         blocks, self.batch, _, lanes = layer.charge.shape
-        neuron, self.layer, self.grads = stage.neuron, layer, g
+        neuron, self.layer, self.grads = layer.stage.neuron, layer, g
         self.flow = simd.aligned(self.batch, blocks * lanes)
         if carried is not None:
             self.flow[:, : carried.shape[1]] = carried.numpy()
@@ -188,7 +189,7 @@ class _Back:
         x, nothing = layer.events, np.empty(0, np.int32)
         order = nothing.astype(np.int64), nothing, nothing.astype(np.float32)
         if lanes == LANES:
-            order = by_input(x, layer.weight.shape[1])
+            order = by_input(x, inputs)
         self.events = x.ptr, x.idx, x.values, *order
 
     def to_weights(self, weight: Tensor) -> Tensor:
@@ -209,17 +210,20 @@ def can_learn(program: Program, states: Mapping[Any, Any]) -> bool:
     """Whether `learned` gives every gradient that is asked for: fully connected stages, immediate resets, fixed coefficients,
     states without a gradient."""
     for stage in program.stages:
-        if type(stage) is not DenseStage or stage.gated or stage.linear.weight.dtype != torch.float32:
+        if type(stage) is not DenseStage or stage.gated:
+            return False
+        weight = stage.linear.weight
+        if weight.dtype != torch.float32 or weight.device.type != "cpu":
             return False
         if any(p.requires_grad for p in stage.neuron.parameters()):
             return False
-    return not any(part.requires_grad for state in states.values() for part in state)
+    return not any(part.requires_grad for state in states.values() if state is not None for part in state)
 
 
 def learned(program: Program, x: SparseRaster, states: Mapping[Any, Any]) -> tuple[Tensor, dict[Any, Any]]:
     """Spikes (T, B, *shape) of a chain that `can_learn`, with a gradient, and the states after it."""
     stages: list[Any] = program.stages
-    before = [states[s.name].v.reshape(x.batch, -1).numpy() if s.name in states else None for s in stages]
+    before = [states[s.name].v.reshape(x.batch, -1).numpy() if states.get(s.name) else None for s in stages]
     parameters = [p for stage in stages for p in (stage.linear.weight, stage.linear.bias)]
     spikes, *last = Learned.apply(stages, x, before, *parameters)
     return spikes, {s.name: State(v.view(x.batch, *s.neuron_shape)) for s, v in zip(stages, last)}

@@ -153,6 +153,15 @@ def test_a_cut_run_learns_on_from_its_state() -> None:
     assert all((a - b).abs().max() <= 1e-5 * b.abs().max() for a, b in zip(grads, theirs, strict=True))
 
 
+def test_weights_changed_before_the_way_back_are_refused() -> None:
+    x, network = drawn((7, 5, 30), False), chain((30, 70, 10))
+    y, _, _ = network(x)
+    with torch.no_grad():
+        network.node("2").weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_change_nothing_and_graphs_may_be_kept(threads: int) -> None:
     x, network, before = drawn((7, 40, 30), True), chain((30, 130, 40)), torch.get_num_threads()
