@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..core.params import check
+from ..layers.quantised import QuantisedReLU
 from ..neurons import Neuron
 from .assembly import assemble
 from .draft import Draft, Node
@@ -28,11 +29,13 @@ class LightCalibration:
 
     a the ANN's activation, s the spikes that the corrected layers before give, unit what one stands for. The current
     becomes part of the biases. It suits T = `steps` of a constant input.
+    trained  whether neurons in place of quantised activations are corrected too: their ANN was trained to lose nothing
     Li et al., "A free lunch from ANN", ICML 2021 (light pipeline).
     """
 
     steps: int
     samples: int = SAMPLES
+    trained: bool = True
 
     def __post_init__(self) -> None:
         check(self, "steps", at_least=1, integer=True, unit="steps")
@@ -40,8 +43,11 @@ class LightCalibration:
 
     def __call__(self, draft: Draft) -> Draft:
         found: dict[str, Tensor] = {}
+        kept = () if self.trained else {n.name for n in draft.neurons() if isinstance(n.module, QuantisedReLU)}
 
         def adjusted(name: str, neuron: Neuron, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
+            if name in kept:
+                return neuron(drive)[0]  # type: ignore[no-any-return]
             found[name] = channel_mean(_missing(neuron, drive, wanted, unit))
             return neuron(drive + found[name] * _scale(neuron, unit))[0]  # type: ignore[no-any-return]
 

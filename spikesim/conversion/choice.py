@@ -9,12 +9,11 @@ import torch
 
 from ..engine import run
 from .assembly import assemble
-from .calibrate import LightCalibration
 from .delayed_readout import DelayedReadout
 from .draft import Draft
 from .headroom import Headroom
 from .measure import relative
-from .recipe import GRAPH, Recipe, Step, recipe_of
+from .recipe import GRAPH, LONG, Recipe, Step, recipe_of, uncalibrated
 from .threshold_balance import observed
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0)
@@ -29,19 +28,15 @@ MEASURED_ON, FEWEST = 128, 16
 BUDGET = 2**13
 """Inputs times steps of one try, where that leaves `FEWEST` inputs or more."""
 
-LONG = 64
-"""Largest T that biases are calibrated at T for: beyond, it matters less and less, and every step costs."""
-
 
 def candidates(steps: int) -> dict[str, Recipe]:
     """What is tried for arrays at T = steps: signed spikes, with the ways to set thresholds and offsets."""
-    best = recipe_of("signed", steps)
     tried: dict[str, tuple[Step, ...]] = {
-        "thresholds for T": best.steps,
-        "largest thresholds": recipe_of("signed").steps,
+        "thresholds for T": uncalibrated(steps),
+        "largest thresholds": uncalibrated(None),
     }
     if steps <= LONG:
-        tried["thresholds for T, biases calibrated"] = (*best.steps, LightCalibration(steps))
+        tried["thresholds for T, biases calibrated"] = recipe_of("signed", steps).steps
     return {name: Recipe(f"signed, {name}", found) for name, found in tried.items()}
 
 

@@ -50,8 +50,18 @@ def _best(steps: int | None) -> Step:
     return ThresholdBalance(100.0) if steps is None else MseThreshold(steps)
 
 
-def _signed(steps: int | None) -> tuple[Step, ...]:
+LONG = 64
+"""Largest T that biases of signed spikes are calibrated at T for: beyond, it matters less and less, and every step costs."""
+
+
+def uncalibrated(steps: int | None) -> tuple[Step, ...]:
+    """Signed spikes with thresholds for T, biases as they are."""
     return *GRAPH, SignedSpikes(), _best(steps), InitialPotential()
+
+
+def _signed(steps: int | None) -> tuple[Step, ...]:
+    more = () if steps is None or steps > LONG else (LightCalibration(steps, trained=False),)
+    return *uncalibrated(steps), *more
 
 
 def _max(steps: int | None) -> tuple[Step, ...]:
@@ -110,7 +120,8 @@ RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
 }  # fmt: skip
 """name -> the steps for T (None: every T).
 
-signed      spikes that can be taken back; thresholds that err least at T, or the maxima: lossless as T grows
+signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or the maxima:
+            lossless as T grows
 levels      signed, four thresholds in powers of two: up to 15 spikes a step on 4 event lines
 binary      unsigned spikes, thresholds for T, biases calibrated at T
 advanced    the same, and first membranes calibrated per neuron
