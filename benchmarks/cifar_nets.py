@@ -151,7 +151,8 @@ def trained(name: str) -> nn.Module:
     """A trained network of NETS, or with SUFFIX its fine-tuned copy; batch normalisations as they are."""
     model = NETS[name.removesuffix(SUFFIX)].build().eval()
     if name.endswith(SUFFIX):
-        model = replace_activations(model, QUANTISATION, calibration=torch.zeros(1, 3, 32, 32))
+        ramp = torch.linspace(-2, 2, 3 * 32 * 32).view(1, 3, 32, 32)  # thresholds come from the file
+        model = replace_activations(model, QUANTISATION, calibration=ramp)
     model.load_state_dict(load_file(folder() / f"{name}.safetensors"))
     return model.eval()
 

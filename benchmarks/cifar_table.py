@@ -102,6 +102,8 @@ def figure(cells: Cells, path: Path) -> None:
         for source, recipe, style in lines:
             found = {t: cells[net, source, recipe, t] for t in STEPS if (net, source, recipe, t) in cells}
             label = recipe if source != PEER else f"{PEER}, {recipe}"
+            if not found:
+                continue
             axes.plot(list(found), [100 * c["accuracy"] for c in found.values()], style, label=label, ms=4)
         axes.set(xscale="log", xlabel="T", ylabel="accuracy (%)", title=net, xticks=STEPS, ylim=(0, 100))
         axes.set_xticks(STEPS, [str(t) for t in STEPS])
