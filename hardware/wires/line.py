@@ -297,7 +297,7 @@ def _one_read(g, below, v, active, gated, f, tolerance, sweeps, fields, places):
     return missing
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _reads(  # type: ignore[no-untyped-def]
     g, below, v, active, gated, f, start, tolerance, sweeps, fields, currents, word, bit, missing, begin, end, team
 ):

@@ -52,7 +52,8 @@ def kernel(
     `shared_out(begin, end, team)` first, and if that is not so, does the items from begin to end - 1. Where every step needs the
     one before, `regions(*args)` says how many parts there are, one after the other, which are shared out inside of the
     kernel: it takes one argument more, `team`, and hands it on to compiled functions with items, as
-    `np.int64(0), items, team`: a plain 0 would be compiled into them.
+    `np.int64(0), items, team`: a plain 0 would be compiled into them. Such functions
+    have no cache of their own, which would not see an edit in a file they call into; they are compiled with the kernel.
     """
 
     def wrap(function: Callable[..., Any]) -> Any:

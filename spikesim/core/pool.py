@@ -97,41 +97,48 @@ class Pool:
 POOL = Pool()
 
 
-class Stepped:
-    """A compiled kernel (*args, team) whose loop over steps shares out each of its `regions(*args)` parts anew."""
+class Timed:
+    """A compiled kernel that remembers, by the size of a call, the seconds of one of its parts: `parts(*args)` are there."""
 
-    def __init__(self, compiled: Any, regions: Callable[..., int]) -> None:
+    def __init__(self, compiled: Any, parts: Callable[..., int]) -> None:
         update_wrapper(self, compiled, updated=())
-        self.compiled, self._regions = compiled, regions
-        self._joins = isinstance(compiled, Dispatcher)
-        self._seconds: dict[tuple[int, int], float] = {}  # for one region, by the size of the call
+        self.compiled, self._parts = compiled, parts
+        self._seconds: dict[tuple[int, int], float] = {}
 
     def __call__(self, *args: Any) -> None:
-        regions = self._regions(*args)
-        key, started = (regions.bit_length(), args[-1].size.bit_length()), time.perf_counter()
-        enough = self._seconds.get(key, ALONE) >= ALONE and self._joins and TEAM.address
+        raise NotImplementedError
+
+    def _key(self, parts: int, args: tuple[Any, ...]) -> tuple[int, int]:
+        return parts.bit_length(), int(getattr(args[-1], "size", 0)).bit_length()
+
+    @property
+    def _joins(self) -> bool:
+        """Whether there is a team that this kernel can be handed to: not where JIT is off."""
+        return bool(TEAM.address) and isinstance(self.compiled, Dispatcher)
+
+
+class Stepped(Timed):
+    """A compiled kernel (*args, team) whose loop over steps shares out its parts, `regions(*args)` of them, anew."""
+
+    def __call__(self, *args: Any) -> None:
+        regions = self._parts(*args)
+        key, started = self._key(regions, args), time.perf_counter()
+        enough = self._seconds.get(key, ALONE) >= ALONE and self._joins
         threads = torch.get_num_threads() if enough else 1
         orders = TEAM.orders(threads, PIECES * threads)
         self.compiled(*args, orders.ctypes.data if threads > 1 else 0)
         self._seconds[key] = (time.perf_counter() - started) * threads / max(1, regions)
 
 
-class Shared:
+class Shared(Timed):
     """A compiled kernel (*args, begin, end, team) as a function of its args, which does all of its `items(*args)` items."""
 
-    def __init__(self, compiled: Any, items: Callable[..., int]) -> None:
-        update_wrapper(self, compiled, updated=())
-        self.compiled, self._items = compiled, items
-        self._joins = isinstance(compiled, Dispatcher)
-        self._seconds: dict[tuple[int, int], float] = {}  # for one item, by the size of the call
-
     def __call__(self, *args: Any) -> None:
-        items = self._items(*args)
+        items = self._parts(*args)
         if items < 2:
             self.compiled(*args, 0, items, 0)
             return
-        key = items.bit_length(), int(getattr(args[-1], "size", 0)).bit_length()
-        begin, started = 0, time.perf_counter()
+        key, begin, started = self._key(items, args), 0, time.perf_counter()
         expected = self._seconds.get(key)
         if expected is None:  # the first piece tells, after it is compiled
             begin = max(1, items // 16)
@@ -144,7 +151,7 @@ class Shared:
         started = time.perf_counter()
         if threads < 2:
             self.compiled(*args, begin, items, 0)
-        elif self._joins and TEAM.address:
+        elif self._joins:
             orders = TEAM.orders(threads, pieces)
             self.compiled(*args, begin, items, orders.ctypes.data)
         else:

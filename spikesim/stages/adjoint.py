@@ -60,7 +60,7 @@ def adjoint_reference(
                     sixteen_module.back_reference(g, flow[b, lo : lo + lanes], h, slope, at, row, through)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _adjoint(charge, row, through, code, rise, grads, carried, k, b, above, g, drive):  # type: ignore[no-untyped-def]
     """Block k of sample b: charge, drive (T, lanes), carried (lanes,); above (T, lanes) and g (lanes,) zeros to write in."""
     (steps, lanes), lo, few = charge.shape, k * charge.shape[1], grads.after.shape[1]
@@ -102,7 +102,7 @@ def adjoint_kernel(charge, c, through, code, rise, groups, grads, flow, drive, b
             _adjoint(charge[k, b], row, through, code, rise, grads, carried, k, b, above, g, drive[k, b])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _gathered(first, rows, val, drive, block, out):  # type: ignore[no-untyped-def]
     """out (outputs, n_in), outputs of one block: sums of drive (R, 64) by input; 16 inputs at a time, a cache line of out."""
     none, inputs = np.zeros(LANES, np.float32), out.shape[1]
@@ -116,7 +116,7 @@ def _gathered(first, rows, val, drive, block, out):  # type: ignore[no-untyped-d
                 row[i] = block[i - at, o]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _scattered(ptr, idx, val, drive, table, out):  # type: ignore[no-untyped-def]
     """The same for a block of 16 outputs, by event: table (n_in, 16), zeros, stays in the cache, so events need no order."""
     for r in range(ptr.size - 1):

@@ -29,6 +29,7 @@ from ..neurons import State, _membrane
 from ..neurons import _sixteen as sixteen_module
 from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step
+from . import packed as packed_module
 from .dense import DenseStage
 from .packed import AS_IT_IS, Bits, listed
 
@@ -67,7 +68,7 @@ def _fired(u: np.ndarray) -> np.ndarray:
     return (u >= 0).astype(u.dtype)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def listed_step(t, past, bits, fed, count, begin, end, team):  # type: ignore[no-untyped-def]
     """fed[b, : count[b]]: the spikes that reach step t, from `past` (B, delay, words) or from bits (B, T, words)."""
     if shared_out(begin, end, team):
@@ -91,7 +92,7 @@ def _transposed(m):  # type: ignore[no-untyped-def]
         mask ^= mask << np.uint64(half)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _paired(words, k, out):  # type: ignore[no-untyped-def]
     """Spikes of block k, words (samples,), as pairs source << 8 | sample, every sample's sources rising. -> how many"""
     n, samples = 0, words.size
@@ -124,7 +125,7 @@ def _paired(words, k, out):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _fed_before(past, pairs, count, groups, begin, end, team):  # type: ignore[no-untyped-def]
     """Pairs of the spikes before the first step; items are parts of the batch."""
     if shared_out(begin, end, team):
@@ -138,7 +139,7 @@ def _fed_before(past, pairs, count, groups, begin, end, team):  # type: ignore[n
                 count[slot, g, k] = _paired(here, k, pairs[slot, g, k])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _driven(  # type: ignore[no-untyped-def]
     t, ptr, idx, val, weight, drive, bias, ahead, groups, begin, end, team
 ):
@@ -163,7 +164,7 @@ def _driven(  # type: ignore[no-untyped-def]
                     _rows_64(x, start, w, idx, val, ptr[e], ptr[e + 1])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _one_step(  # type: ignore[no-untyped-def]
     t, ahead, around, c, gated, valid, pairs, count, groups, v, bits, begin, end, team
 ):
@@ -190,7 +191,11 @@ def _one_step(  # type: ignore[no-untyped-def]
         count[t % slots, g, k] = _paired(fired[: last - first], k, pairs[t % slots, g, k])
 
 
-@kernel(reference=recurrent_reference, regions=lambda *a: a[-1].shape[1], depends=(simd, _membrane, sixteen_module))
+@kernel(
+    reference=recurrent_reference,
+    regions=lambda *a: a[-1].shape[1],
+    depends=(simd, _membrane, sixteen_module, packed_module),
+)
 def recurrent_kernel(  # type: ignore[no-untyped-def]
     ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, team
 ):

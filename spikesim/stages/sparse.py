@@ -28,6 +28,7 @@ from ..layers.sparse import Pending, SparseLinear, Synapses
 from ..neurons import State, _membrane
 from ..neurons._leaky import LeakyNeuron
 from ..neurons._membrane import Coefficients, gated_step, passed, rows_of, step, updated_row
+from . import recurrent as recurrent_module
 from .base import Stage
 from .packed import AS_IT_IS, Bits
 from .recurrent import Past, listed_step, spikes_of, words_of
@@ -89,7 +90,7 @@ def _part(  # type: ignore[no-untyped-def]
         words[lo // 64 + w] = _word(fired, w * 64)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _one_step(  # type: ignore[no-untyped-def]
     t, ptr, idx, val, inward, around, fed, count, c, gated, at, ring, loop_at, loop_ring, v, bits, begin, end, team
 ):
@@ -107,7 +108,11 @@ def _one_step(  # type: ignore[no-untyped-def]
         )  # fmt: skip
 
 
-@kernel(reference=sparse_reference, regions=lambda *a: 2 * a[-1].shape[1], depends=(simd, _membrane, sparse_module))
+@kernel(
+    reference=sparse_reference,
+    regions=lambda *a: 2 * a[-1].shape[1],
+    depends=(simd, _membrane, sparse_module, recurrent_module),
+)
 def sparse_kernel(  # type: ignore[no-untyped-def]
     ptr, idx, val, inward, around, c, gated, past, at, ring, loop_at, loop_ring, v, bits, team
 ):

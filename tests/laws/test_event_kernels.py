@@ -167,21 +167,24 @@ def test_narrow_rows_are_near(kind: torch.dtype, step: float) -> None:
 
 @VALUES
 @pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("delay", [1, 3])
-def test_recurrent_stage_kernel(delay: int, given: bool, graded: bool) -> None:
-    x, n, size, words = drawn((7, 3, 40), graded), 70, 128, 2
+@pytest.mark.parametrize("delay,batch", [(1, 3), (3, 3), (1, 20), (2, 70), (1, 140)])
+def test_recurrent_stage_kernel(delay: int, batch: int, given: bool, graded: bool) -> None:
+    """Few samples, and as many as are kept as transposed bits: one word, two, and two parts of the batch."""
+    x, n, size, words = drawn((7, batch, 40), graded), 70, 128, 2
     rng = np.random.default_rng(5)
     square = np.zeros((size, size), np.float32)
     square[:n, :n] = rng.normal(size=(n, n)) / 8
     weight = linear.blocks_of((rng.normal(size=(n, 40)) / 2).astype(np.float32), 64)
     around = linear.blocks_of(square, 64)
-    past = (rng.integers(0, 2**63, (3, delay, words)) & rng.integers(0, 2**63, (3, delay, words))).astype(np.uint64)
+    past = (rng.integers(0, 2**63, (batch, delay, words)) & rng.integers(0, 2**63, (batch, delay, words))).astype(
+        np.uint64
+    )
     valid = np.array([2**64 - 1, 63], np.uint64)
     past &= valid
-    drive = rng.normal(size=(7 if given else 0, 3, n)).astype(np.float32)
+    drive = rng.normal(size=(7 if given else 0, batch, n)).astype(np.float32)
     ran = []
     for run in (recurrent.recurrent_kernel, recurrent.recurrent_reference):
-        v, bits = np.full((words, 3, 64), 0.1, np.float32), np.zeros((3, 7, words), np.uint64)
+        v, bits = np.full((words, batch, 64), 0.1, np.float32), np.zeros((batch, 7, words), np.uint64)
         bias = linear.padded(np.linspace(0, 0.1, n), size)
         run(x.ptr, x.idx, x.values, weight, around, drive, bias, rows(size, given), delay > 1, valid, past, v, bits)
         ran.append((v, bits))
