@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "crossbar": ("Tally",),
+    "tally": ("Survey", "Tally"),
     "chips": ("Chip", "load_chip"),
     "deployment": ("deploy", "sample_chips"),
     "energy": ("EnergyReport", "estimate", "price"),

@@ -1,258 +1,244 @@
 """One read of a programmed layer: rows gated by events, columns summed, noise, conversion, shift and add.
 
 For each time step and sample, patch by patch of the layer's input, each sign and each bit plane k of the whole-number
-input is one read (rows are driven or not: 1-bit drivers). With a_i in {0, 1} the rows driven in that read,
+input is one read (rows are driven or not: 1-bit drivers). With a_i in {0, 1} the rows of an array driven in that read,
 
-    I_j = V sum_i a_i G_ij                      column current; rows of one array only, V is left out (unit: siemens)
-    I_j <- I_j + sigma sqrt(sum_i a_i G_ij^2) n     n ~ N(0, 1): independent proportional noise of each cell, exactly
-    q_j = min(round(max(I_j, 0) / lsb), 2^bits - 1) lsb            one conversion per column; lsb 0: no conversion
-    y_o = sum over reads of sign 2^k (q_{2o} - q_{2o+1})          columns 2o and 2o+1 hold G+ and G-
+    I_j = sum_i a_i G_ij            column current over read voltage (siemens)
+    S_j = sum_i a_i s_ij^2          variance of one read of these cells
 
-A read in which no row of the array is driven carries no current: its columns are gated and not converted. Rows are
-added in the order of the event list, and n is Philox4x32-10 of (sample id, step, patch, read and column), so the
-result depends on neither batch, thread nor process.
+and `_convert.py` says how they become a share 2^k (-1)^sign of the outputs. A read in which no row of the array is driven
+carries no current: its columns are gated and not converted. Rows are added in the order of the event list, and draws are
+counted by sample, step, patch, read and column, so the result depends on neither batch, thread nor process.
+
+Cells stand in blocks of 64 columns, the columns of S behind those of G, so that sums of rows stay in registers and a
+block in the cache; up to GROUP reads of an array are summed block by block.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from spikesim.core import normals as normals_module
 from spikesim.core import philox as philox_module
+from spikesim.core import product as product_module
+from spikesim.core import simd as simd_module
 from spikesim.core.kernel import kernel, shared_out
-from spikesim.core.philox import normal_pair, normal_pair_of, philox4x32, words
+from spikesim.core.product import READS as AT_ONCE
+from spikesim.core.product import SPAN, block_product
+from spikesim.core.simd import LANES, rows_summed_64
 
+from . import _convert as convert_module
+from . import _list as list_module
+from ._convert import Converters, Decoding, Draw, convert, convert_reference, decode, decode_reference, disturb
+from ._list import Events, Layout, Listed, list_reference, list_row, passes_of, room
 
-class Layout(NamedTuple):
-    """Geometry of a layer on arrays.
-
-    height, width, kernel_y, kernel_x, stride_y, stride_x, pad_y, pad_x, high, wide   a linear layer is a 1x1 map
-    array_rows   rows of one array; layer row c kh kw + u kw + v stands in array row // array_rows
-    """
-
-    height: int
-    width: int
-    kernel_y: int
-    kernel_x: int
-    stride_y: int
-    stride_x: int
-    pad_y: int
-    pad_x: int
-    high: int
-    wide: int
-    array_rows: int
+DRIVES, READS, CLIPPED, CONDUCTANCE = 0, 1, 2, 3
+"""Columns of the counts: rows driven, reads converted, conversions outside the codes, and from CONDUCTANCE on
+nanosiemens driven in each column tile."""
+GROUP = 36
+"""Reads summed together; a multiple of `product.READS`."""
+DENSE = 0.55
+"""Share of an array's rows from which a group of reads is summed as a matrix product: same bits, other cost."""
 
 
 class Cells(NamedTuple):
-    """Programmed cells.
+    """Programmed cells as the kernel reads them.
 
-    g           (rows, 2 n_out) float32 siemens, columns 2o and 2o+1 the pair of output o
+    blocks      (n, rows, 64) float32: padded columns of G (siemens), then of s^2 where cells fluctuate
+    columns     of G before padding;     padded   after it
+    fluctuate   whether blocks hold s^2
+    edges       (row tiles + 1,) int64, rows of each tile;    tile (rows,) int32, the same by row
+    first       (row tiles,) int64, first output that a tile's columns belong to
     nanosiemens (rows, column tiles) int64, each row's total conductance in a column tile, rounded
-    lsb         (row tiles,) float32 siemens per code; 0: currents are not converted
-    top         largest code;     sigma  relative read noise of a cell
     """
 
-    g: np.ndarray
+    blocks: np.ndarray
+    columns: int
+    padded: int
+    fluctuate: bool
+    edges: np.ndarray
+    tile: np.ndarray
+    first: np.ndarray
     nanosiemens: np.ndarray
-    lsb: np.ndarray
-    top: Any
-    sigma: Any
 
 
-class Draw(NamedTuple):
-    """Where draws are counted from: key words, first step, and whether to draw at all."""
+def sums_reference(listed: Listed, cells: Cells, draw: Draw, sums: np.ndarray) -> None:
+    """sums (reads, 64 n): columns of each read, one row driven after the other."""
+    table = cells.blocks.transpose(1, 0, 2).reshape(cells.blocks.shape[1], -1)
+    for e, (start, stop) in enumerate(itertools.pairwise(listed[1])):
+        total = np.zeros(table.shape[1], np.float32)
+        for row in listed[0][start:stop]:
+            total += table[row]
+        sums[e] = total
 
-    low: Any
-    high: Any
-    step0: Any
-    noisy: bool
 
-
-DRIVES, READS, CLIPPED, CONDUCTANCE = 0, 1, 2, 3
-"""Columns of the counts: rows driven, reads converted, conversions above the largest code, and from CONDUCTANCE on
-nanosiemens driven in each column tile."""
+def finish_reference(
+    listed: Listed, sums: np.ndarray, ids: np.ndarray, cells: Cells, by: Converters, rule: Decoding, draw: Draw,
+    out: np.ndarray, counts: np.ndarray,
+) -> None:  # fmt: skip
+    """Reads from their sums to outputs (R, patches, n_out) and counts (R, row tiles, 3 + column tiles), tile after tile."""
+    lists, starts, about = listed
+    outputs = len(rule.reference) or cells.columns // len(rule.weights)
+    for e in np.argsort(about[:, 0], kind="stable"):
+        tile, patch, r, sign, plane = about[e].tolist()
+        rows = lists[starts[e] : starts[e + 1]]
+        place = int(ids[r % len(ids)]), int(draw.step0) + r // len(ids), patch, ((tile * 2 + sign) * 32 + plane) * 4096
+        square = sums[e, cells.padded : 2 * cells.padded] if cells.fluctuate else np.zeros(cells.padded, np.float32)
+        q, clipped = convert_reference(sums[e, : cells.padded], square, tile, place, by, draw, cells.columns)
+        weight = np.float32((1 - 2 * sign) * 2.0**plane)
+        decode_reference(q, weight, len(rows), rule, out[r, patch, cells.first[tile] : cells.first[tile] + outputs])
+        counts[r, tile, [DRIVES, READS, CLIPPED]] += np.array([len(rows), 1, clipped])
+        counts[r, tile, CONDUCTANCE:] += cells.nanosiemens[rows].sum(0)
 
 
 def read_reference(
-    events: tuple[np.ndarray, np.ndarray, np.ndarray], ids: np.ndarray, layout: Layout, cells: Cells, draw: Draw,
-    out: np.ndarray, counts: np.ndarray, peaks: np.ndarray,
+    events: Events, ids: np.ndarray, layout: Layout, cells: Cells, by: Converters, rule: Decoding, draw: Draw,
+    out: np.ndarray, counts: np.ndarray,
 ) -> None:  # fmt: skip
-    """numpy twin of `read_kernel`, a patch at a time over a dense im2col of the same events."""
-    ptr, idx, val = events
-    row_tiles, columns = len(cells.lsb), cells.g.shape[1]
-    channels = cells.g.shape[0] // (layout.kernel_y * layout.kernel_x)
-    for r in range(out.shape[0]):
-        step, sample = r // len(ids), int(ids[r % len(ids)])
-        image = np.zeros((channels, layout.height * layout.width), np.int64)
-        for k in range(ptr[r], ptr[r + 1]):
-            image[idx[k] // image.shape[1], idx[k] % image.shape[1]] = val[k]
-        padded = np.pad(
-            image.reshape(channels, layout.height, layout.width),
-            ((0, 0), (layout.pad_y, layout.pad_y + layout.kernel_y), (layout.pad_x, layout.pad_x + layout.kernel_x)),
-        )
-        planes = int(np.abs(image).max()).bit_length()
-        for patch in range(layout.high * layout.wide):
-            y, x = patch // layout.wide * layout.stride_y, patch % layout.wide * layout.stride_x
-            rows = padded[:, y : y + layout.kernel_y, x : x + layout.kernel_x].ravel()
-            for sign in (0, 1):
-                side = np.maximum(-rows if sign else rows, 0)
-                for plane in range(planes):
-                    driven = np.flatnonzero((side >> plane) & 1)
-                    for tile in range(row_tiles):
-                        here = driven[driven // layout.array_rows == tile]
-                        if not len(here):
-                            continue
-                        current = np.zeros(columns, np.float32)
-                        square = np.zeros(columns, np.float32)
-                        # The kernel meets events pixel by pixel within a channel: layer rows in rising order.
-                        for row in here:
-                            current += cells.g[row]
-                            square += cells.g[row] * cells.g[row]
-                        read = (tile * 2 + sign) * 32 + plane
-                        code, above = _converted_reference(
-                            current, square, tile, (sample, step, patch, read), cells, draw
-                        )
-                        weight = np.float32((-1.0 if sign else 1.0) * 2.0**plane)
-                        out[r, patch] += weight * (code[0::2] - code[1::2])
-                        counts[r, tile, DRIVES] += len(here)
-                        counts[r, tile, READS] += 1
-                        counts[r, tile, CLIPPED] += above
-                        counts[r, tile, CONDUCTANCE:] += cells.nanosiemens[here].sum(0)
-                        if len(peaks):
-                            peaks[r, tile] = max(peaks[r, tile], current.max())
-
-
-def _converted_reference(
-    current: np.ndarray, square: np.ndarray, tile: int, place: tuple[int, int, int, int], cells: Cells, draw: Draw
-) -> tuple[np.ndarray, int]:
-    """Currents (columns,) with noise and conversion, and how many were above the largest code."""
-    sample, step, patch, read = place
-    noisy = current.copy()
-    if draw.noisy:
-        quads = np.arange((len(current) + 3) // 4)
-        key = int(draw.low) | int(draw.high) << 32
-        drawn = words(sample, int(draw.step0) + step, patch, read * 4096 + quads, key)
-        normals = np.empty((len(quads), 4))
-        for q in range(len(quads)):
-            for half in (0, 2):
-                normals[q, half : half + 2] = normal_pair_of(drawn[half][q], drawn[half + 1][q])
-        n = normals.reshape(-1)[: len(current)].astype(np.float32)
-        noisy = current + cells.sigma * np.sqrt(square) * n
-    lsb = cells.lsb[tile]
-    if lsb == 0:
-        return noisy, 0
-    code = np.floor(np.maximum(noisy, np.float32(0)) / lsb + np.float32(0.5))
-    return np.minimum(code, cells.top) * lsb, int((code > cells.top).sum())
+    """All reads listed, summed and finished, one after the other."""
+    listed = list_reference(events, layout, cells.edges, cells.tile)
+    sums = np.zeros((len(listed[2]), cells.blocks.shape[0] * LANES), np.float32)
+    sums_reference(listed, cells, draw, sums)
+    finish_reference(listed, sums, ids, cells, by, rule, draw, out, counts)
 
 
 @njit(nogil=True)
-def _drive(events, r, pass_, layout, cells, current, square, driven, counts):  # type: ignore[no-untyped-def]
-    """Add the rows that one pass (sign, plane) of row r drives into current and square (row tiles, patches, columns).
-
-    -> whether any row was driven; driven (row tiles, patches) counts them.
-    """
-    ptr, idx, val = events
-    sign, plane = pass_
-    plane_size, found = layout.height * layout.width, False
-    for k in range(ptr[r], ptr[r + 1]):
-        size = -val[k] if sign else val[k]
-        if size <= 0 or not (size >> plane) & 1:
+def _summed(listed, some, cells, draw, scratch):  # type: ignore[no-untyped-def]
+    """Columns of the reads `some` (their numbers), block by block; without their variances where nothing is drawn."""
+    (lists, starts, _), sums, nothing, none, a = listed, scratch[0], scratch[4], scratch[5], scratch[6]
+    blocks = cells.blocks.shape[0] if draw.noisy else (cells.padded + LANES - 1) // LANES
+    tile, driven = listed[2][some[0], 0], 0
+    begin, end = cells.edges[tile], cells.edges[tile + 1]
+    for e in some:
+        driven += starts[e + 1] - starts[e]
+    dense = driven > DENSE * some.size * (end - begin)
+    if dense:
+        _as_rows(listed, some, begin, a)
+    for block in range(blocks):
+        table, left = cells.blocks[block], block * LANES
+        if dense:
+            for at in range(0, LANES, SPAN):
+                for m in range(0, some.size, AT_ONCE):
+                    block_product(sums, left + at, a, m, table[begin:end], at)
             continue
-        found = True
-        c, rest = idx[k] // plane_size, idx[k] % plane_size
-        y, x = rest // layout.width + layout.pad_y, rest % layout.width + layout.pad_x
-        for u in range(y % layout.stride_y, min(layout.kernel_y, y + 1), layout.stride_y):
-            i = (y - u) // layout.stride_y
-            if i >= layout.high:
-                continue
-            for v in range(x % layout.stride_x, min(layout.kernel_x, x + 1), layout.stride_x):
-                j = (x - v) // layout.stride_x
-                if j >= layout.wide:
-                    continue
-                row = (c * layout.kernel_y + u) * layout.kernel_x + v
-                tile, patch = row // layout.array_rows, i * layout.wide + j
-                g, total, squares = cells.g[row], current[tile, patch], square[tile, patch]
-                for o in range(g.size):
-                    total[o] += g[o]
-                    squares[o] += g[o] * g[o]
-                driven[tile, patch] += 1
-                for part in range(cells.nanosiemens.shape[1]):
-                    counts[tile, CONDUCTANCE + part] += cells.nanosiemens[row, part]
-    return found
+        for m in range(some.size):
+            rows_summed_64(
+                sums[m, left : left + LANES], nothing, table, lists, none, starts[some[m]], starts[some[m] + 1]
+            )
 
 
 @njit(nogil=True)
-def _disturb(total, squares, place, cells, draw):  # type: ignore[no-untyped-def]
-    """Add noise of variance sigma^2 squares to the column currents `total`; squares is used up."""
-    sample, step, patch, read = place
-    for quad in range((total.size + 3) // 4):
-        a, b, c, d = philox4x32(sample, step, patch, read + np.uint64(quad), draw.low, draw.high)
-        n0, n1 = normal_pair(a, b)
-        n2, n3 = normal_pair(c, d)
-        for o, n in enumerate((n0, n1, n2, n3)):
-            at = 4 * quad + o
-            if at < total.size:
-                squares[at] = cells.sigma * math.sqrt(squares[at]) * np.float32(n)
-    for o in range(total.size):
-        total[o] += squares[o]
+def _as_rows(listed, some, begin, a):  # type: ignore[no-untyped-def]
+    """Reads as rows of 0 and 1 over the rows of their array, in a (GROUP, at least that many)."""
+    lists, starts, _ = listed
+    a[: some.size] = 0
+    for m in range(some.size):
+        for k in range(starts[some[m]], starts[some[m] + 1]):
+            a[m, lists[k] - begin] = 1
 
 
 @njit(nogil=True)
-def _convert(total, lsb, top):  # type: ignore[no-untyped-def]
-    """Column currents to the nearest code of a saturating converter, in place, as currents; lsb 0 leaves them.
-
-    -> how many were above the largest code.
-    """
-    zero, half, above = np.float32(0), np.float32(0.5), 0
-    if lsb > zero:
-        for o in range(total.size):
-            code = np.floor(max(total[o], zero) / lsb + half)
-            above += code > top
-            total[o] = min(code, top) * lsb
-    return above
+def _scratch(cells):  # type: ignore[no-untyped-def]
+    """Sums, noise, no variance, numbers of reads, an empty row, no values, reads as rows."""
+    return (
+        np.zeros((GROUP, cells.blocks.shape[0] * LANES), np.float32), np.empty(cells.padded, np.float32),
+        np.zeros(cells.padded, np.float32), np.empty(GROUP, np.int64), np.zeros(LANES, np.float32),
+        np.empty(0, np.float32), np.zeros((GROUP, np.diff(cells.edges).max()), np.float32),
+    )  # fmt: skip
 
 
-@kernel(reference=read_reference, items=lambda *a: len(a[5]), depends=(philox_module,))
-def read_kernel(events, ids, layout, cells, draw, out, counts, peaks, begin, end, team):  # type: ignore[no-untyped-def]
-    """events (ptr, idx int32, val int32) of rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros;
-    counts (R, row tiles, 3 + column tiles) int64, zeros; peaks (R or 0, row tiles) float32, largest current met."""
+@kernel(
+    reference=read_reference, items=lambda *a: len(a[7]),
+    depends=(philox_module, normals_module, product_module, simd_module, convert_module, list_module),
+)  # fmt: skip
+def read_kernel(events, ids, layout, cells, by, rule, draw, out, counts, begin, end, team):  # type: ignore[no-untyped-def]
+    """events (ptr, idx int32, val int32) of rows r = t B + b, idx rising in each; ids (B,); out (R, patches, n_out)
+    float32, zeros; counts (R, row tiles, 3 + column tiles) int64, zeros."""
     if shared_out(begin, end, team):
         return
-    ptr, _, val = events
-    row_tiles, columns, patches = cells.lsb.size, cells.g.shape[1], layout.high * layout.wide
+    planes, scratch, found = passes_of(events, begin, end), _scratch(cells), 0
+    tiling = cells.edges, cells.tile
+    listed, pairs = room(events, layout, cells.edges, planes, GROUP, begin, end)
     for r in range(begin, end):
-        current = np.zeros((row_tiles, patches, columns), np.float32)
-        square, driven = np.zeros_like(current), np.zeros((row_tiles, patches), np.int32)
+        found = list_row(events, r, planes[r - begin], layout, tiling, listed, pairs, found)
+        # Reads of one row of the batch stay together, so that its sums do not depend on who else is there.
+        if found >= GROUP or r == end - 1:
+            _done(listed, found, ids, cells, by, rule, draw, scratch, out, counts)
+            found = 0
+
+
+@njit(nogil=True)
+def _done(listed, found, ids, cells, by, rule, draw, scratch, out, counts):  # type: ignore[no-untyped-def]
+    """Sum, convert and add up the reads that are listed, tile by tile, GROUP at a time."""
+    some = scratch[3]
+    for tile in range(cells.first.size):
+        n = 0
+        for e in range(found + 1):
+            if n == GROUP or (e == found and n):
+                _summed(listed, some[:n], cells, draw, scratch)
+                for m in range(n):
+                    _finished(listed, some[m], scratch[0][m], ids, cells, by, rule, draw, scratch, out, counts)
+                n = 0
+            if e < found and listed[2][e, 0] == tile:
+                some[n] = e
+                n += 1
+
+
+@njit(nogil=True)
+def _finished(listed, e, sums, ids, cells, by, rule, draw, scratch, out, counts):  # type: ignore[no-untyped-def]
+    """One read from its sums to the outputs and counts."""
+    lists, starts, about = listed
+    tile, patch, r, sign, plane = about[e, 0], about[e, 1], about[e, 2], about[e, 3], about[e, 4]
+    start, stop, current, count = starts[e], starts[e + 1], sums[: cells.padded], counts[r, tile]
+    if draw.noisy:
+        square = sums[cells.padded : 2 * cells.padded] if cells.fluctuate else scratch[2]
         sample = np.uint64(ids[r % ids.size]) & philox_module.MASK
         step = np.uint64(draw.step0 + r // ids.size)
-        largest, planes = 0, 0
-        for k in range(ptr[r], ptr[r + 1]):
-            largest = max(largest, abs(val[k]))
-        while largest >> planes:
-            planes += 1
-        for pass_ in range(2 * planes):
-            sign, plane = pass_ // planes, pass_ % planes
-            if not _drive(events, r, (sign, plane), layout, cells, current, square, driven, counts[r]):
-                continue
-            weight = np.float32(1 << plane) * np.float32(1 - 2 * sign)
-            for at in range(row_tiles * patches):
-                tile, patch = at // patches, at % patches
-                if not driven[tile, patch]:
-                    continue
-                counts[r, tile, DRIVES] += driven[tile, patch]
-                counts[r, tile, READS] += 1
-                driven[tile, patch] = 0
-                total, squares, target = current[tile, patch], square[tile, patch], out[r, patch]
-                if peaks.shape[0]:
-                    peaks[r, tile] = max(peaks[r, tile], total.max())
-                if draw.noisy:
-                    read = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096)
-                    _disturb(total, squares, (sample, step, np.uint64(patch), read), cells, draw)
-                counts[r, tile, CLIPPED] += _convert(total, cells.lsb[tile], cells.top)
-                for o in range(columns // 2):
-                    target[o] += weight * (total[2 * o] - total[2 * o + 1])
-                total[:] = 0
-                squares[:] = 0
+        read = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096)
+        disturb(current, square, scratch[1], tile, (sample, step, np.uint64(patch), read), by, draw)
+    count[CLIPPED] += convert(current, tile, by, cells.columns)
+    weight = np.float32(1 << plane) * np.float32(1 - 2 * sign)
+    outputs = rule.reference.size if rule.reference.size else cells.columns // rule.weights.size
+    decode(current, weight, stop - start, rule, out[r, patch, cells.first[tile] : cells.first[tile] + outputs])
+    count[DRIVES] += stop - start
+    count[READS] += 1
+    conductance = cells.nanosiemens
+    for part in range(conductance.shape[1]):
+        total = 0
+        for k in range(start, stop):
+            total += conductance[lists[k], part]
+        count[CONDUCTANCE + part] += total
+
+
+@kernel(
+    reference=sums_reference, items=lambda listed, *_: len(listed[2]),
+    depends=(product_module, simd_module, list_module, convert_module),
+)  # fmt: skip
+def sums_kernel(listed, cells, draw, sums, begin, end, team):  # type: ignore[no-untyped-def]
+    """As `sums_reference`, for reads that another kernel finishes: those of measured ranges, of gated wires."""
+    if shared_out(begin, end, team):
+        return
+    scratch, about, e = _scratch(cells), listed[2], begin
+    some = scratch[3]
+    while e < end:
+        n = 0
+        while n < GROUP and e + n < end and about[e + n, 0] == about[e, 0]:
+            some[n] = e + n
+            n += 1
+        _summed(listed, some[:n], cells, draw, scratch)
+        sums[e : e + n] = scratch[0][:n]
+        e += n
+
+
+@kernel(reference=finish_reference, depends=(philox_module, normals_module, list_module, convert_module))
+def finish_kernel(listed, sums, ids, cells, by, rule, draw, out, counts):  # type: ignore[no-untyped-def]
+    """As `finish_reference`. sums are used up."""
+    scratch = _scratch(cells)
+    for tile in range(cells.first.size):
+        for e in range(listed[2].shape[0]):
+            if listed[2][e, 0] == tile:
+                _finished(listed, e, sums[e], ids, cells, by, rule, draw, scratch, out, counts)

@@ -27,10 +27,11 @@ from spikesim.errors import ArtefactError, GraphError, must, nearest
 from spikesim.network import Network
 
 from .artefact import decoded, digest, encoded
-from .crossbar import Crossbar, Programmed, Tally
+from .crossbar import Crossbar, Programmed
 from .macro import Macro
+from .tally import Tally
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder layout; another one is refused."""
 NETWORKS = ("network", "source")
 
@@ -116,7 +117,7 @@ class Chip:
         cell (an empty target: the cell was measured). -> their paths."""
         where, files = folder(Path(path)), []
         for name, crossbar in self.crossbars.items():
-            targets = None if crossbar.stored is None else crossbar.stored.targets
+            targets = crossbar.stored.targets
             lines = ["row,column,target_S,conductance_S"]
             for (row, column), value in np.ndenumerate(crossbar.g):
                 target = "" if targets is None else f"{targets[row, column]:.9g}"

@@ -17,16 +17,23 @@ from spikesim.errors import GraphError, ParameterError, must, nearest
 from spikesim.layers import CumulativeMaxPool2d
 from spikesim.network import INPUT, Network
 from spikesim.neurons import Neuron, SignedIF
+from spikesim.units import si
 
+from .bank import Bank, drawn_periphery
 from .chips import Chip
-from .crossbar import Crossbar, Drive, Patches, Programmed, Tally
+from .crossbar import Crossbar, Programmed
+from .drive import WHOLE, Drive
 from .macro import Macro
-from .mappings.differential import DifferentialPair
+from .patches import Patches
+from .placement import physical, placed
 from .stored import from_measured, write
+from .tally import Survey, Tally
+from .wires import LOSS_LIMIT
 
 PLACES = ("crossbar", "digital")
-ANALOG_LEVELS = 255
-"""Levels of an analog input: 8 bits, bit-serial."""
+MAPPED = (nn.Linear, nn.Conv1d, nn.Conv2d)
+"""Layers that arrays can hold."""
+AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 CLIPPED_SHARE = 0.01
 """Share of saturated conversions above which a chip warns."""
 CALIBRATION_STEPS = 16
@@ -35,7 +42,8 @@ CALIBRATION_STEPS = 16
 
 def deploy(
     network: Network, macro: Macro, *, seeds: Seeds, place: Mapping[str, str] | None = None,
-    calibration: Tensor | None = None, measured: Mapping[str, np.ndarray] | None = None,
+    calibration: Tensor | None = None, measured: Mapping[str, np.ndarray] | None = None, analog_bits: int = 8,
+    sampled: bool = False,
 ) -> Chip:  # fmt: skip
     """Program `network` into one chip of `macro`.
 
@@ -52,11 +60,12 @@ def deploy(
         if not isinstance(value, kind):
             remedy = 'hardware.load_macro("taox40-projected")' if name == "macro" else "spikesim.Seeds(7)"
             raise ParameterError(must(f"deploy.{name}", f"a {kind.__name__}", repr(value), remedy))
+    number("deploy.analog_bits", analog_bits, at_least=1, at_most=16, integer=True)
     chosen = _placed(network, place or {})
     if not chosen:
         raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
     x = _calibration_input(network, calibration, seeds)
-    drives = _drives(network, chosen, x)
+    drives = _drives(network, chosen, x, analog_bits)
     maps = dict(measured or {})
     for name in set(maps) - set(chosen):
         raise GraphError(must("deploy.measured", "of nodes on crossbars", name, nearest(name, chosen)))
@@ -64,10 +73,13 @@ def deploy(
         n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n), maps.get(n))) for n in chosen
     }
     chip = Chip(network.replaced(programmed), network, macro)
-    ranges = _ranges(chip, x)
-    nodes = {name: node.with_crossbar(lsb=macro.adc.lsb(ranges[name])) for name, node in programmed.items()}
+    survey = _survey(chip, x)
+    nodes = {}
+    for name, node in programmed.items():
+        bank = node.operator.bank
+        nodes[name] = node.with_crossbar(bank=bank.calibrated(survey.largest(name, bank)), sampled=sampled)
     chip = replace(chip, network=network.replaced(nodes))
-    return replace(chip, warnings=_warnings(chip, x))
+    return replace(chip, warnings=_warnings(chip, x, survey))
 
 
 def sample_chips(network: Network, macro: Macro, n: int, *, seeds: Seeds, **options: Any) -> Iterator[Chip]:
@@ -79,7 +91,7 @@ def sample_chips(network: Network, macro: Macro, n: int, *, seeds: Seeds, **opti
 
 def _placed(network: Network, place: Mapping[str, str]) -> list[str]:
     """The nodes that go on crossbars."""
-    linear = [n for n, m in network.nodes.items() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    linear = [n for n, m in network.nodes.items() if isinstance(m, MAPPED)]
     for name, where in place.items():
         if name not in linear:
             raise GraphError(must("deploy.place", "of linear and convolution nodes", name, nearest(name, linear)))
@@ -88,17 +100,17 @@ def _placed(network: Network, place: Mapping[str, str]) -> list[str]:
     chosen = [name for name in linear if place.get(name, "crossbar") == "crossbar"]
     for name in chosen:
         module: Any = network.node(name)
-        if isinstance(module, nn.Conv2d) and not _is_plain(module):
-            got = f"groups {module.groups}, dilation {module.dilation}, {module.padding_mode} padding {module.padding}"
-            rule = "an ungrouped, undilated, evenly zero-padded convolution"
+        if not isinstance(module, nn.Linear) and not _is_plain(module):
+            got = f"{module.padding_mode} padding {module.padding}, kernel {module.kernel_size}"
+            rule = "an evenly zero-padded convolution"
             raise GraphError(must(f"network.{name}", rule, got, f'deploy with place={{"{name}": "digital"}}'))
     return chosen
 
 
-def _is_plain(module: nn.Conv2d) -> bool:
+def _is_plain(module: Any) -> bool:
     """Whether the row drivers can unroll a convolution; "same" pads evenly for odd kernels only."""
-    even = module.padding == "same" and any(k % 2 == 0 for k in module.kernel_size)
-    return module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros" and not even
+    even = module.padding == "same" and any(d * (k - 1) % 2 for d, k in zip(module.dilation, module.kernel_size))
+    return module.padding_mode == "zeros" and not even
 
 
 def _calibration_input(network: Network, given: Tensor | None, seeds: Seeds) -> Tensor | None:
@@ -125,7 +137,7 @@ def _bound(network: Network, steps: int) -> Network:
     return network.bound(steps) if unbound else network
 
 
-def _drives(network: Network, chosen: list[str], x: Tensor | None) -> dict[str, Drive]:
+def _drives(network: Network, chosen: list[str], x: Tensor | None, bits: int) -> dict[str, Drive]:
     """Each node's drive, from what reaches it when the ideal network runs on the calibration inputs."""
     if x is None:
         return {name: Drive(0, True) for name in chosen}
@@ -133,11 +145,33 @@ def _drives(network: Network, chosen: list[str], x: Tensor | None) -> dict[str, 
     wanted = {s for found in sources.values() for s in found if s != INPUT}
     with torch.inference_mode():
         _, _, recorded = _bound(network, len(x))(x, record=wanted)
-    seen = {INPUT: x, **recorded}
-    return {
-        name: _drive(sum(seen[s] for s in sources[name]), _may_be_signed(network, name))  # type: ignore[arg-type]
-        for name in chosen
-    }
+    seen, shapes = {INPUT: x, **recorded}, network.shapes(x[:1])
+    found = {}
+    for name in chosen:
+        given: Tensor = sum(seen[s] for s in sources[name])  # type: ignore[assignment]
+        found[name] = _drive(given, _may_be_signed(network, name), _averaged(network, name, shapes), bits)
+    return found
+
+
+def _averaged(network: Network, name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Over how many values the pools between a node and what it reads take their averages: the least common multiple."""
+    most = 1
+    for source in {e.source for e in network.edges if e.target == name} - {INPUT}:
+        module = network.node(source)
+        here = 1
+        if isinstance(module, AVERAGES):
+            before = [shapes[e.source] for e in network.edges if e.target == source]
+            kernel = getattr(module, "kernel_size", None)
+            if kernel is None:  # adaptive: exact where it divides the map
+                axes = 1 if isinstance(module, nn.AdaptiveAvgPool1d) else 2
+                here = math.prod(-(-b // a) for a, b in zip(shapes[source][-axes:], before[0][-axes:]))
+            else:
+                axes = 1 if isinstance(module, nn.AvgPool1d) else 2
+                sides = kernel if isinstance(kernel, tuple) else (kernel,) * axes
+                here = getattr(module, "divisor_override", None) or math.prod(sides)
+        if not isinstance(module, (Neuron, *MAPPED)):
+            most = math.lcm(most, here * _averaged(network, source, shapes))
+    return most
 
 
 def _may_be_signed(network: Network, name: str) -> bool:
@@ -155,11 +189,15 @@ def _may_be_signed(network: Network, name: str) -> bool:
     return False
 
 
-def _drive(x: Tensor, signed: bool) -> Drive:
+def _drive(x: Tensor, signed: bool, averaged: int, bits: int) -> Drive:
     signed, largest = signed or bool((x < 0).any()), float(x.abs().max())
-    if not torch.equal(x, x.round()):
-        return Drive(ANALOG_LEVELS, signed, max(largest, math.ulp(1.0)) / ANALOG_LEVELS)
-    return Drive(1 if largest <= 1 else 0, signed)
+    if torch.equal(x, x.round()):
+        return Drive(1 if largest <= 1 else 0, signed)
+    whole = x * averaged
+    if averaged > 1 and bool(((whole - whole.round()).abs() < WHOLE).all()):
+        return Drive(0, signed, 1 / averaged, average=True)
+    levels = 2**bits - 1
+    return Drive(levels, signed, max(largest, math.ulp(1.0)) / levels)
 
 
 def _program(
@@ -168,37 +206,38 @@ def _program(
     weight = module.weight.detach().numpy().astype(np.float64)
     if not np.isfinite(weight).all():
         raise ParameterError(must(f"network.{name}.weight", "finite", float(weight[~np.isfinite(weight)].flat[0])))
-    rows = weight.reshape(len(weight), -1).T  # (C kh kw, n_out)
-    positive, negative, scale = DifferentialPair(macro.device.g_min, macro.device.g_max).conductances(rows)
-    targets = np.stack([positive, negative], 2).reshape(len(rows), -1)
-    stored = write(targets, macro, seeds) if measured is None else from_measured(
-        measured, targets.shape, seeds, f"deploy.measured[{name}]"
+    groups = getattr(module, "groups", 1)
+    by_pixel = bool(macro.by_pixel) and not isinstance(module, nn.Linear) and groups == 1
+    patches = Patches.of(module, by_pixel)
+    rows = _rows(weight, groups, by_pixel)
+    place = placed(len(rows), len(weight), macro, groups=groups, pixels=patches.pixels if by_pixel else 1, node=name)
+    laid = macro.mapping.lay(rows, macro.device.g_min, macro.device.g_max)
+    targets = physical(laid, place)
+    stored = write(targets, macro, place, seeds) if measured is None else from_measured(
+        measured, targets.shape, place, seeds, f"deploy.measured[{name}]"
     )  # fmt: skip
-    cells = stored.conductances(macro)
-    patches = Patches()
-    if isinstance(module, nn.Conv2d):
-        patches = Patches(module.kernel_size, module.stride, _padding(module), True)  # type: ignore[arg-type]
+    periphery = drawn_periphery(macro, place, seeds)
+    lsb = np.zeros(periphery.gain.shape, np.float32)
+    small = replace(laid, targets=targets[:0], reference=None)
+    bank = Bank(macro, *stored.seen(macro), small, place, lsb, periphery)
     bias = np.zeros(len(weight), np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
-    lsb = np.zeros(-(-rows.shape[0] // macro.rows), np.float32)
-    return Crossbar(macro, patches, drive, cells, scale, bias, lsb, seeds.child("read"), stored=stored)
+    return Crossbar(bank, patches, drive, bias, seeds.child("read"), stored, groups)
 
 
-def _padding(module: nn.Conv2d) -> tuple[int, int]:
-    """Padding in pixels per axis."""
-    if not isinstance(module.padding, str):
-        return module.padding  # type: ignore[return-value]
-    ky, kx = module.kernel_size
-    return (0, 0) if module.padding == "valid" else (ky // 2, kx // 2)
+def _rows(weight: np.ndarray, groups: int, by_pixel: bool) -> np.ndarray:
+    """Weights (n_out, C, *kernel) as layer rows (rows, outputs of a group), in the order of `placement`."""
+    flat = weight.reshape(len(weight), weight.shape[1], -1)
+    if by_pixel:
+        flat = flat.swapaxes(1, 2)
+    return flat.reshape(groups, len(weight) // groups, -1).transpose(0, 2, 1).reshape(-1, len(weight) // groups)
 
 
-def _ranges(chip: Chip, x: Tensor | None) -> dict[str, np.ndarray]:
-    """The largest column current expected in each row tile (siemens), with no noise and no conversion before it."""
-    crossbars = chip.crossbars
-    if x is None:
-        return {name: _all_rows(crossbar) for name, crossbar in crossbars.items()}
-    tally = Tally()
-    _shown(chip, x, tally)
-    return {name: np.where(top > 0, top, _all_rows(crossbars[name])) for name, top in tally.largest.items()}
+def _survey(chip: Chip, x: Tensor | None) -> Survey:
+    """Column currents expected, with no noise and no conversion before them."""
+    survey = Survey(percentile=chip.macro.adc.percentile)
+    if x is not None:
+        _shown(chip, x, survey)
+    return survey
 
 
 def _shown(chip: Chip, x: Tensor, tally: Tally) -> None:
@@ -207,13 +246,21 @@ def _shown(chip: Chip, x: Tensor, tally: Tally) -> None:
         replace(chip, network=_bound(chip.network, len(x))).watched(tally, quiet=True)(x)
 
 
-def _warnings(chip: Chip, x: Tensor | None) -> tuple[str, ...]:
-    """What may not work on this chip: no calibration; converters that saturate on the calibration inputs."""
-    said = chip.macro.device.warnings
+def _warnings(chip: Chip, x: Tensor | None, survey: Survey) -> tuple[str, ...]:
+    """What may not work on this chip: no calibration; wires, amplifiers and converters out of their depth on its inputs."""
+    said, macro = list(chip.macro.device.warnings), chip.macro
     if x is None:
         return (*said, "no calibration inputs: converter ranges cover all rows at once, which wastes most codes")
-    if chip.macro.adc.headroom >= 1:  # nothing is above the largest current met
-        return said
+    for node, share in survey.lost().items():
+        if share > LOSS_LIMIT:
+            said.append(
+                f"{node}: wires lose {100 * share:.2g} % of its column currents; use smaller arrays or lower conductances"
+            )
+    for node, crossbar in chip.crossbars.items():
+        largest = float(survey.largest(node, crossbar.bank).max()) * macro.v_read
+        if macro.i_max and largest > macro.i_max:
+            rule = f"{si(largest, 'A')} in a column, {si(macro.i_max, 'A')} is what its amplifier takes"
+            said.append(f"{node}: {rule}; use smaller arrays or a lower read voltage")
     tally = Tally()
     _shown(chip, x, tally)
     return (*said, *clipping_warnings(tally))
@@ -226,9 +273,3 @@ def clipping_warnings(tally: Tally) -> tuple[str, ...]:
         for node, share in tally.clipped_share().items()
         if share > CLIPPED_SHARE
     )
-
-
-def _all_rows(crossbar: Crossbar) -> np.ndarray:
-    """The current with every row of an array driven: the most there can be."""
-    starts = range(0, len(crossbar.g), crossbar.macro.rows)
-    return np.array([crossbar.g[s : s + crossbar.macro.rows].sum(0).max() for s in starts], np.float32)

@@ -22,9 +22,9 @@ from spikesim.evaluation import evaluate
 from spikesim.network import Network
 from spikesim.units import si
 
-from .crossbar import Tally
 from .deployment import Chip, clipping_warnings
 from .macro import Constant, Macro
+from .tally import Tally
 
 MAC_J, ADD_J = 4.6e-12, 0.9e-12
 """32-bit floating-point multiply-accumulate and addition at 45 nm: M. Horowitz, ISSCC 2014."""

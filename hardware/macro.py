@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 
 from spikesim.core.ledger import Action
@@ -13,6 +13,9 @@ from .constant import Constant
 from .converters.base import Converter
 from .devices.base import Device
 from .faults.base import Faults
+from .mappings.base import Mapping
+from .mappings.differential import Mapping as DifferentialPair
+from .wires import Drive, Ideal
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class Macro:
     g_max_range            the window's top (S) at both ends of what is assumed about the conductance scale
     note                   what a reader of any result must know; printed with every estimate
     faults                 of cells, rows and columns of every array
+    mapping                how weights stand in cells
+    wires                  resistance of lines, and how rows without input are held
+    i_max                  largest column current that reaches a converter (A); 0: no limit
+    by_pixel               1: every pixel of a convolution's kernel has arrays of its own; 0: rows are unrolled (im2col)
     Raises ParameterError.
     """
 
@@ -40,11 +47,15 @@ class Macro:
     adc: Converter
     t_convert: float
     columns_per_converter: int
-    prices: Mapping[Action, float]
+    prices: Table[Action, float]
     g_max_range: tuple[float, float]
     constants: tuple[Constant, ...]
     note: str = ""
     faults: Faults = Faults()
+    mapping: Mapping = DifferentialPair()
+    wires: Drive = Ideal()
+    i_max: float = 0.0
+    by_pixel: int = 0
 
     def __post_init__(self) -> None:
         check(self, "rows", at_least=1, at_most=2**16, integer=True)
@@ -53,8 +64,8 @@ class Macro:
         check(self, "t_read", above=0, unit="s")
         check(self, "t_convert", at_least=0, unit="s")
         check(self, "columns_per_converter", at_least=1, integer=True)
-        if self.columns % 2:
-            raise ParameterError(must("Macro.columns", "even, since weights are pairs of columns", self.columns))
+        check(self, "i_max", at_least=0, unit="A")
+        check(self, "by_pixel", at_least=0, at_most=1, integer=True)
         for action, joules in self.prices.items():
             number(f"Macro.prices.{action}", joules, at_least=0, unit="J")
         low, high = self.g_max_range

@@ -7,9 +7,7 @@ faults whatever is asked of it and in whatever order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,8 @@ from spikesim.core.seeds import Seeds
 from spikesim.errors import ParameterError, ShapeError, must
 
 from .macro import Macro
+from .placement import Placement
+from .wires import Ideal
 
 
 @dataclass(frozen=True)
@@ -25,55 +25,60 @@ class Stored:
 
     targets      what they were programmed to; None for cells that were measured
     programmed   where they ended, before faults
+    placement    where they stand
     seeds        of the layer
     """
 
     targets: np.ndarray | None
     programmed: np.ndarray
+    placement: Placement
     seeds: Seeds
 
-    def conductances(self, macro: Macro, age: float = 0.0) -> np.ndarray:
-        """(rows, columns) float32 siemens: what a read sees `age` seconds after programming, faults included."""
+    def seen(self, macro: Macro, age: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """(rows, columns) float32 siemens each: what a read sees `age` seconds after programming, and its standard deviation.
+
+        Faults, conduction at the read voltage and the resistance of driven wires included. Through wires the
+        fluctuation of a cell is taken to shrink as its share of the current does.
+        """
+        g, sd = np.empty_like(self.programmed), np.empty_like(self.programmed)
+        for i, j, place in self.placement.arrays():
+            g[place], sd[place] = self._array(macro, age, i, j, place)
+        return g, sd
+
+    def bare(self, macro: Macro, age: float = 0.0) -> np.ndarray:
+        """(rows, columns) float32 siemens: conductances as in `seen`, but with ideal wires."""
+        return self.seen(macro.varied(wires=Ideal()), age)[0]
+
+    def _array(
+        self, macro: Macro, age: float, i: int, j: int, place: tuple[slice, slice]
+    ) -> tuple[np.ndarray, np.ndarray]:
         aimed = self.programmed if self.targets is None else self.targets
+        start, target = self.programmed[place].astype(np.float64), aimed[place].astype(np.float64)
         window = macro.device.g_min, macro.device.g_max
+        now = macro.device.aged(start, age, self.seeds.child("ageing", i, j).generator(), target)
+        now = macro.faults.struck(now, window, self.seeds.child("faults", i, j).generator())
+        g = macro.device.seen(now, macro.v_read)
+        sd = macro.device.read_sd(g, age, start)
+        matrix = None if isinstance(macro.wires, Ideal) else macro.wires.matrix(g)
+        if matrix is None:
+            return g, sd
+        return matrix, sd * np.divide(matrix, g, out=np.zeros_like(g), where=g > 0)
 
-        def now(g: np.ndarray, target: np.ndarray, draw: Callable[[str], Any]) -> np.ndarray:
-            later = macro.device.aged(g, age, draw("ageing"), target)
-            return macro.device.seen(macro.faults.struck(later, window, draw("faults")), macro.v_read)
 
-        return _by_array(now, macro, self.seeds, self.programmed, aimed)
-
-
-def write(targets: np.ndarray, macro: Macro, seeds: Seeds) -> Stored:
+def write(targets: np.ndarray, macro: Macro, placement: Placement, seeds: Seeds) -> Stored:
     """Program targets (rows, columns; siemens) into arrays of `macro`. RangeError outside the device's window."""
+    programmed = np.empty(targets.shape, np.float32)
+    for i, j, place in placement.arrays():
+        generator = seeds.child("programming", i, j).generator()
+        programmed[place] = macro.device.programmed(targets[place].astype(np.float64), generator)
+    return Stored(targets.astype(np.float32), programmed, placement, seeds)
 
-    def programmed(target: np.ndarray, draw: Callable[[str], Any]) -> np.ndarray:
-        return macro.device.programmed(target, draw("programming"))
 
-    return Stored(targets.astype(np.float32), _by_array(programmed, macro, seeds, targets), seeds)
-
-
-def from_measured(g: np.ndarray, shape: tuple[int, ...], seeds: Seeds, name: str) -> Stored:
+def from_measured(g: np.ndarray, shape: tuple[int, ...], placement: Placement, seeds: Seeds, name: str) -> Stored:
     """Cells that were measured: g (rows, columns) in siemens. ShapeError, ParameterError where it cannot be that."""
     g = np.asarray(g, np.float64)
     if g.shape != shape:
         raise ShapeError(must(name, f"(rows, columns) = {shape}, columns 2o and 2o+1 of output o", g.shape))
     if not (np.isfinite(g) & (g >= 0)).all():
         raise ParameterError(must(name, "finite and at least 0 S", float(g[~(np.isfinite(g) & (g >= 0))].flat[0])))
-    return Stored(None, g.astype(np.float32), seeds)
-
-
-def _arrays(shape: tuple[int, ...], macro: Macro) -> Iterator[tuple[int, int, tuple[slice, slice]]]:
-    """Row tile, column tile and place of every array."""
-    for i, top in enumerate(range(0, shape[0], macro.rows)):
-        for j, left in enumerate(range(0, shape[1], macro.columns)):
-            yield i, j, (slice(top, top + macro.rows), slice(left, left + macro.columns))
-
-
-def _by_array(change: Callable[..., np.ndarray], macro: Macro, seeds: Seeds, *cells: np.ndarray) -> np.ndarray:
-    """`change(*parts, draw)` of every array's parts of `cells`, as float32; draw(purpose) starts its generator."""
-    out = np.empty(cells[0].shape, np.float32)
-    for i, j, place in _arrays(out.shape, macro):
-        parts = (np.asarray(c[place], np.float64) for c in cells)
-        out[place] = change(*parts, lambda purpose, i=i, j=j: seeds.child(purpose, i, j).generator())
-    return out
+    return Stored(None, g.astype(np.float32), placement, seeds)

@@ -1,6 +1,6 @@
-"""A uniform analog-to-digital converter: rounds to the nearest code and saturates.
+"""A uniform analog-to-digital converter: rounds to the nearest code and saturates; instances differ in gain and offset.
 
-code = min(round(max(I, 0) / lsb), 2^bits - 1),   lsb = full scale / (2^bits - 1)
+code = min(max(floor((gain I + offset) / lsb + 1/2), 0), 2^bits - 1),   lsb = full scale / (2^bits - 1)
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import numpy as np
 
 from spikesim.core.params import check
 
-from .base import Converter
+from ..constant import constant
+from .base import Instances, Quantiser
 
 
 @dataclass(frozen=True)
-class ADC(Converter):
-    """bits 1 to 16, headroom above 0; see `base.Converter`."""
+class ADC(Quantiser):
+    """gain_sd: relative spread of gains over instances; offset_sd: spread of offsets, in codes; see `base.Converter`."""
 
-    bits: int
-    headroom: float = 1.0
+    gain_sd: float = constant(0.0)
+    offset_sd: float = constant(0.0)
 
     def __post_init__(self) -> None:
-        check(self, "bits", at_least=1, at_most=16, integer=True)
-        check(self, "headroom", above=0)
+        super().__post_init__()
+        check(self, "gain_sd", at_least=0, at_most=1)
+        check(self, "offset_sd", at_least=0)
 
-    def lsb(self, largest: np.ndarray) -> np.ndarray:
-        return np.asarray(largest, np.float32) * np.float32(self.headroom / self.top)
+    def drawn(self, n: int, columns: int, generator: np.random.Generator) -> Instances:
+        gain, offset = generator.standard_normal((2, n))
+        return Instances(1 + self.gain_sd * gain, self.offset_sd * offset, np.zeros((n, 0)))

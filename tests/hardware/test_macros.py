@@ -15,6 +15,7 @@ from spikesim import hardware
 from spikesim.core.ledger import Action
 from spikesim.datasets import ArrayDataset
 from spikesim.errors import PresetError
+from spikesim.hardware.mappings.differential import Mapping as DifferentialPair
 from spikesim.hardware.presets import FOLDER
 
 DROP = "a line left out"
@@ -41,7 +42,6 @@ EDITS = {
     "array.v_read must be a number with its unit, V, got 0.2": ('"0.2 V"', "0.2"),
     "array.t_read must be a number with its unit, s, got 100": ('"100 ns"', '"100"'),
     "Macro.t_read must be a number above 0 s, got 0": ('"100 ns"', '"0 s"'),
-    "Macro.columns must be even": ("columns = { value = 512", "columns = { value = 511"),
     "Macro.prices.column_convert must be a number at least 0 J": ('"2.607 pJ"', '"-2.607 pJ"'),
     "array.rows must be a whole number, got inf": ("rows = { value = 512", "rows = { value = inf"),
     "price.colum_convert; did you mean price.column_convert": ("column_convert =", "colum_convert ="),
@@ -92,11 +92,14 @@ REFUSED: dict[str, Callable[[], object]] = {
     "deploy.network must be one with a linear": lambda: hardware.deploy(
         ss.Network.chain(ss.IF()), MACRO, seeds=ss.Seeds(0)
     ),
-    "network.0 must be an ungrouped": lambda: hardware.deploy(
-        ss.Network.chain(nn.Conv2d(4, 4, 3, groups=2)), MACRO, seeds=ss.Seeds(0)
-    ),
-    "network.0 must be an ungrouped, undilated, evenly": lambda: hardware.deploy(
+    "network.0 must be an evenly zero-padded convolution": lambda: hardware.deploy(
         ss.Network.chain(nn.Conv2d(4, 4, 2, padding="same")), MACRO, seeds=ss.Seeds(0)
+    ),
+    "Macro.columns must be at least 8 for one output of 0, got 6": lambda: hardware.deploy(
+        small(), MACRO.varied(columns=6, mapping=DifferentialPair(4, 2)), seeds=ss.Seeds(0)
+    ),
+    "deploy.analog_bits must be a whole number at least 1 and at most 16, got 0": lambda: hardware.deploy(
+        small(), MACRO, seeds=ss.Seeds(0), analog_bits=0
     ),
     "deploy.macro must be a Macro, got 'taox40'": lambda: hardware.deploy(small(), "taox40", seeds=ss.Seeds(0)),  # type: ignore[arg-type]
     "deploy.seeds must be a Seeds, got 7": lambda: hardware.deploy(small(), MACRO, seeds=7),  # type: ignore[arg-type]

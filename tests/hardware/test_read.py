@@ -12,48 +12,116 @@ from spikesim import hardware
 from spikesim.core.operator import Context
 from spikesim.core.philox import split
 from spikesim.errors import ParameterError, ShapeError
-from spikesim.hardware._read import CLIPPED, Cells, Draw, Layout, read_kernel, read_reference
-from spikesim.hardware.crossbar import Drive, Patches, Tally
+from spikesim.hardware._convert import Converters, Decoding, Draw
+from spikesim.hardware._list import Events, Layout, list_kernel, list_reference
+from spikesim.hardware._read import (
+    CLIPPED,
+    Cells,
+    finish_kernel,
+    read_kernel,
+    read_reference,
+    sums_kernel,
+    sums_reference,
+)
+from spikesim.hardware._sampled import sampled_kernel, sampled_reference
 from spikesim.hardware.deployment import _program
+from spikesim.hardware.drive import MOST, Drive, count_reference
+from spikesim.hardware.drive import list_reference as list_inputs_reference
+from spikesim.hardware.patches import Patches
+from spikesim.hardware.tally import Tally
 from spikesim.jobs import parallel_map
 from spikesim.layers.counting import event_lists
 
-LAYOUT = Layout(6, 5, 3, 2, 2, 1, 1, 0, 3, 4, 7)  # 2 channels of 6x5, kernel 3x2, stride 2x1: 12 rows on 7-row arrays
+FLOAT = np.float32
+# 2 channels of 6x5, kernel 3x2, stride 2x1 and once dilated: 12 rows on two arrays; and a linear layer of 12 inputs
+LAYOUTS = [
+    (Layout(6, 5, 3, 2, 2, 1, 1, 0, 1, 1, 3, 4, 6, 2, 1), 60),
+    (Layout(6, 5, 3, 2, 1, 1, 2, 0, 2, 3, 6, 2, 1, 4, 2), 60),
+    (Layout(1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1), 12),
+]
 
 
-def drawn_case(seed: int = 0) -> tuple[tuple[np.ndarray, ...], Cells]:
-    rng = np.random.default_rng(seed)
-    x = ((rng.random((6, 60)) < 0.3) * rng.integers(-3, 4, (6, 60))).astype(np.float32)
+def drawn_case(inputs: int, reference: bool, bits: int, fluctuate: bool) -> tuple[Events, Cells, Converters, Decoding]:
+    rng = np.random.default_rng(inputs + 2 * reference + bits)
+    x = ((rng.random((40, inputs)) < 0.3) * rng.integers(-3, 4, (40, inputs))).astype(np.float32)
+    x[0] = 3  # dense enough to be summed as a product
     ptr, idx, val = event_lists(x)
-    g = rng.uniform(1e-7, 6e-5, (12, 10)).astype(np.float32)
+    g = np.pad(rng.uniform(1e-7, 6e-5, (12, 11)).astype(np.float32), ((0, 0), (0, 5)))
+    table = np.pad(np.concatenate([g, (0.02 * g) ** 2], 1) if fluctuate else g, ((0, 0), (0, 32 if fluctuate else 48)))
     nanosiemens = np.rint(np.stack([g[:, :6].sum(1), g[:, 6:].sum(1)], 1) * 1e9).astype(np.int64)
-    lsb = np.array([3e-7, 4e-7], np.float32)  # small enough that some currents saturate
-    return (ptr, idx, val.astype(np.int32)), Cells(g, nanosiemens, lsb, np.float32(255), np.float32(0.02))
+    cells = Cells(
+        table.reshape(12, 1, 64).transpose(1, 0, 2).copy(), 11 if reference else 10, 16, fluctuate, np.array([0, 7, 12]),
+        np.repeat(np.arange(2, dtype=np.int32), (7, 5)), np.array([0, 0]), nanosiemens,
+    )  # fmt: skip
 
+    def each(mean: float, sd: float) -> np.ndarray:
+        return rng.normal(mean, sd, (2, 16)).astype(np.float32)
 
-@pytest.mark.parametrize("noisy", [False, True])
-@pytest.mark.parametrize("converted", [False, True])
-def test_kernel_equals_its_reference(noisy: bool, converted: bool) -> None:
-    events, cells = drawn_case()
-    cells = cells if converted else cells._replace(lsb=np.zeros(2, np.float32))
-    draw, ids = Draw(*split(1234567890123), 5, noisy), np.array([11, 7, -1])
-    results = []
-    for read in (read_kernel, read_reference):
-        out, counts, peaks = (
-            np.zeros((6, 12, 5), np.float32),
-            np.zeros((6, 2, 5), np.int64),
-            np.zeros((6, 2), np.float32),
-        )
-        read(events, ids, LAYOUT, cells, draw, out, counts, peaks)
-        results.append((out, counts, peaks))
-    (out, counts, peaks), (out_wanted, counts_wanted, peaks_wanted) = results
-    assert (
-        counts[:, :, CLIPPED].any() == converted
-        and np.array_equal(counts, counts_wanted)
-        and np.array_equal(peaks, peaks_wanted)
+    capacitors = (2.0 ** np.arange(bits - 1, -1, -1)[None, :, None] * rng.normal(1, 0.03, (2, bits, 16))).astype(
+        np.float32
     )
-    # With noise, log and cos of two mathematical libraries may differ in the last bit of a double.
-    assert np.array_equal(out, out_wanted) if not noisy else np.allclose(out, out_wanted, rtol=1e-5, atol=1e-9)
+    # lsb small enough that some currents saturate
+    by = Converters(each(4e-7, 1e-8), each(1, 0.02), each(0, 1e-7), each(1e-15, 0), capacitors, FLOAT(0), FLOAT(255))
+    rule = Decoding(np.array([1.0, -1.0], FLOAT), np.zeros(0, np.int32), FLOAT(0), FLOAT(0))
+    if reference:
+        rule = Decoding(np.ones(1, FLOAT), np.zeros(10, np.int32), FLOAT(0.5), FLOAT(-3e-6))
+    return (ptr, idx, val.astype(np.int32)), cells, by, rule
+
+
+@pytest.mark.parametrize(("layout", "inputs"), LAYOUTS)
+@pytest.mark.parametrize(("reference", "bits"), [(False, 0), (True, 8)])
+@pytest.mark.parametrize(
+    ("noisy", "fluctuate", "converted"), [(True, True, True), (True, False, True), (False, True, False)]
+)
+def test_kernels_equal_their_references(
+    layout: Layout, inputs: int, reference: bool, bits: int, noisy: bool, fluctuate: bool, converted: bool
+) -> None:
+    events, cells, by, rule = drawn_case(inputs, reference, bits, fluctuate)
+    by = by if converted else by._replace(lsb=np.zeros((2, 16), np.float32))
+    draw, ids, outputs = Draw(*split(1234567890123), 5, noisy), np.array([11, 7, -1, 3]), 10 if reference else 5
+
+    def empty() -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((40, layout.high * layout.wide, outputs), np.float32), np.zeros((40, 2, 5), np.int64)
+
+    (out, counts), (wanted, counts_wanted), (late, counts_late) = empty(), empty(), empty()
+    read_kernel(events, ids, layout, cells, by, rule, draw, out, counts)
+    read_reference(events, ids, layout, cells, by, rule, draw, wanted, counts_wanted)
+    assert counts[:, :, CLIPPED].any() == converted and np.array_equal(counts, counts_wanted)
+    assert np.array_equal(out, wanted) and out.any()
+    listed = list_kernel(events, layout, cells.edges, cells.tile)
+    assert all(map(np.array_equal, listed, list_reference(events, layout, cells.edges, cells.tile)))
+    sums, sums_wanted = (np.zeros((len(listed[2]), 64), np.float32) for _ in range(2))
+    sums_kernel(listed, cells, draw, sums)
+    sums_reference(listed, cells, draw, sums_wanted)
+    assert np.array_equal(sums[:, :16], sums_wanted[:, :16])
+    finish_kernel(listed, sums, ids, cells, by, rule, draw, late, counts_late)
+    assert np.array_equal(late, wanted) and np.array_equal(counts_late, counts_wanted)
+
+
+def test_sampled_kernel_equals_its_reference() -> None:
+    events, cells, _, _ = drawn_case(12, False, 0, True)
+    listed = list_kernel(events, LAYOUTS[2][0], cells.edges, cells.tile)
+    sd = np.random.default_rng(0).uniform(0, 1e-6, (12, 10)).astype(np.float32)
+    fast, slow = (np.zeros((len(listed[2]), 64), np.float32) for _ in range(2))
+    for sampled, sums in ((sampled_kernel, fast), (sampled_reference, slow)):
+        sampled(listed, np.array([11, 7, -1, 3]), sd, Draw(*split(5), 5, True), sums)
+    assert np.array_equal(fast, slow) and fast[:, :10].all() and not fast[:, 10:].any()
+
+
+@pytest.mark.parametrize("drive", [Drive(0, True), Drive(255, True, 0.01), Drive(0, False, 1 / 9, True)])
+def test_input_kernels_equal_their_references(drive: Drive) -> None:
+    rng = np.random.default_rng(0)
+    whole = (rng.random((9, 33)) < 0.4) * rng.integers(0 if drive.average else -3, 9, (9, 33))
+    x = (whole / 9 if drive.average else whole + 0.3 * drive.analog * rng.random((9, 33))).astype(np.float32)
+    ptr, idx, val = drive.events(x, "fc")
+    per, most = np.float32(1 / (drive.step or 1)), np.float32(255 if drive.analog else MOST)
+    ranges = np.array([-most, most])
+    found, bad = np.zeros(9, np.int64), np.zeros(9, np.int64)
+    count_reference(x, per, np.float32(1 if drive.analog else 1e-3), ranges, drive.analog, found, bad)
+    assert np.array_equal(np.diff(ptr), found) and not bad.any() and len(idx)
+    idx_wanted, val_wanted = np.empty_like(idx), np.empty_like(val)
+    list_inputs_reference(x, per, ranges, ptr, idx_wanted, val_wanted)
+    assert np.array_equal(idx, idx_wanted) and np.array_equal(val, val_wanted)
 
 
 def deployed(macro: str = "taox40-projected", **options: object) -> tuple[ss.Network, hardware.Chip, torch.Tensor]:

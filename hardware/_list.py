@@ -1,0 +1,236 @@
+"""Which rows are driven in which read: the events of a layer's input sorted into lists, read after read.
+
+A read is one (row tile, patch) under one pass: sign and bit plane of the whole-number inputs of one row of the batch.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from spikesim.core.kernel import kernel
+
+Events = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""ptr (R + 1,) int64, idx and val int32, idx rising in each row: the inputs that are not 0, as whole numbers."""
+Listed = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Rows driven int32, read after read, rising in each; where each read starts (reads + 1,) int64; and (reads, 5) int64: its
+tile, patch, row of the batch, sign and plane."""
+
+
+class Layout(NamedTuple):
+    """Geometry of a layer: a linear layer is a 1x1 map.
+
+    Input pixel (c, y + u dilate, x + v dilate) of a patch drives layer row c row_c + u row_u + v row_v.
+    """
+
+    height: int
+    width: int
+    kernel_y: int
+    kernel_x: int
+    stride_y: int
+    stride_x: int
+    pad_y: int
+    pad_x: int
+    dilate_y: int
+    dilate_x: int
+    high: int
+    wide: int
+    row_c: int
+    row_u: int
+    row_v: int
+
+
+@njit(nogil=True)
+def passes_of(events, begin, end):  # type: ignore[no-untyped-def]
+    """(end - begin, 2): bits of the largest positive and of the largest negative value of each row of the batch."""
+    ptr, _, val = events
+    passes = np.zeros((end - begin, 2), np.int64)
+    for r in range(begin, end):
+        most, least = 0, 0
+        for k in range(ptr[r], ptr[r + 1]):
+            most, least = max(most, val[k]), min(least, val[k])
+        while most >> passes[r - begin, 0]:
+            passes[r - begin, 0] += 1
+        while -least >> passes[r - begin, 1]:
+            passes[r - begin, 1] += 1
+    return passes
+
+
+@njit(nogil=True)
+def room(events, layout, edges, planes, kept, begin, end):  # type: ignore[no-untyped-def]
+    """Empty lists for up to `kept` reads and those of any one row of begin to end - 1, and scratch to fill them."""
+    ptr, patches = events[0], layout.high * layout.wide
+    most = 1
+    for r in range(begin, end):
+        most = max(most, ptr[r + 1] - ptr[r])
+    most *= layout.kernel_y * layout.kernel_x
+    passes = 0
+    for r in range(end - begin):
+        passes = max(passes, planes[r].sum())
+    reads, rows = passes * edges.size * patches + kept, passes * most + kept * np.diff(edges).max()
+    listed = np.empty(rows, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
+    listed[1][0] = 0
+    pairs = np.empty(most, np.int32), np.empty(most, np.int32), np.zeros((edges.size - 1, patches), np.int64)
+    return listed, pairs
+
+
+@njit(nogil=True)
+def list_row(events, r, passes, layout, tiling, listed, pairs, found):  # type: ignore[no-untyped-def]
+    """List all reads of row r of the batch. tiling: rows' edges of each tile, tile of each row. -> reads listed now.
+
+    listed   the rows driven, read after read; where each read starts; its tile, patch, row of the batch, sign, plane
+    """
+    entries = listed[1][found]
+    for way in range(passes[0] + passes[1]):
+        of = (r, 0, way) if way < passes[0] else (r, 1, way - passes[0])
+        if layout.height * layout.width * layout.kernel_y * layout.kernel_x == 1:
+            entries, found = _flat(events, of, tiling[0], listed, entries, found)
+        else:
+            n = _paired(events, of, layout, pairs[0], pairs[1])
+            before = found
+            entries, found = _listed((pairs[0], pairs[1], n), of, tiling[1], pairs[2], listed, entries, found)
+            if layout.row_v != 1:  # events come channel by channel, rows stand pixel by pixel
+                for e in range(before, found):
+                    listed[0][listed[1][e] : listed[1][e + 1]].sort()
+    return found
+
+
+@njit(nogil=True)
+def _flat(events, of, edges, listed, entries, reads):  # type: ignore[no-untyped-def]
+    """As `_paired` and `_listed` for a 1x1 map, whose events, in rising order, are the rows of tile after tile."""
+    (ptr, idx, val), (lists, starts, about) = events, listed
+    r, sign, plane = of
+    at, tile = entries, -1
+    for k in range(ptr[r], ptr[r + 1]):
+        there = -val[k] if sign else val[k]
+        if there <= 0 or not (there >> plane) & 1:
+            continue
+        if tile < 0 or idx[k] >= edges[tile + 1]:
+            tile += 1
+            while idx[k] >= edges[tile + 1]:
+                tile += 1
+            starts[reads], about[reads, 0], about[reads, 1] = at, tile, 0
+            about[reads, 2], about[reads, 3], about[reads, 4] = of
+            reads += 1
+        lists[at] = idx[k]
+        at += 1
+    starts[reads] = at
+    return at, reads
+
+
+@njit(nogil=True)
+def _paired(events, of, layout, slots, rows):  # type: ignore[no-untyped-def]
+    """The rows that one pass (of: row of the batch, sign, plane) drives: their patches in `slots`, themselves in `rows`.
+
+    -> how many.
+    """
+    ptr, idx, val = events
+    r, sign, plane = of
+    size, n = layout.height * layout.width, 0
+    for k in range(ptr[r], ptr[r + 1]):
+        there = -val[k] if sign else val[k]
+        if there <= 0 or not (there >> plane) & 1:
+            continue
+        c, rest = idx[k] // size, idx[k] % size
+        y, x = rest // layout.width + layout.pad_y, rest % layout.width + layout.pad_x
+        for u in range(layout.kernel_y):
+            top = y - u * layout.dilate_y
+            i = top // layout.stride_y
+            if top < 0 or top % layout.stride_y or i >= layout.high:
+                continue
+            for v in range(layout.kernel_x):
+                left = x - v * layout.dilate_x
+                j = left // layout.stride_x
+                if left < 0 or left % layout.stride_x or j >= layout.wide:
+                    continue
+                slots[n] = i * layout.wide + j
+                rows[n] = c * layout.row_c + u * layout.row_u + v * layout.row_v
+                n += 1
+    return n
+
+
+@njit(nogil=True)
+def _listed(pairs, of, tile_of, counted, listed, entries, reads):  # type: ignore[no-untyped-def]
+    """Append the pairs of one pass (of: row of the batch, sign, plane) as a read for each (tile, patch) met, tile by tile.
+
+    counted  scratch (tiles, patches), zeros
+    -> rows and reads listed now.
+    """
+    (slots, rows, n), (lists, starts, about) = pairs, listed
+    for k in range(n):
+        counted[tile_of[rows[k]], slots[k]] += 1
+    at = entries
+    for tile in range(counted.shape[0]) if n else range(0):
+        for patch in range(counted.shape[1]):
+            size = counted[tile, patch]
+            if size:
+                starts[reads], about[reads, 0], about[reads, 1] = at, tile, patch
+                about[reads, 2], about[reads, 3], about[reads, 4] = of
+                counted[tile, patch] = at
+                at += size
+                reads += 1
+    for k in range(n):
+        tile = tile_of[rows[k]]
+        lists[counted[tile, slots[k]]] = rows[k]
+        counted[tile, slots[k]] += 1
+    for k in range(n):
+        counted[tile_of[rows[k]], slots[k]] = 0
+    starts[reads] = at
+    return at, reads
+
+
+def list_reference(events: Events, layout: Layout, edges: np.ndarray, tile: np.ndarray) -> Listed:
+    """All reads of all rows of the batch, a patch at a time over every pixel of it."""
+    (ptr, idx, val), rows, starts, about = events, [np.zeros(0, np.int32)], [0], []
+    size = layout.height * layout.width
+    for r in range(len(ptr) - 1):
+        mine, values = idx[ptr[r] : ptr[r + 1]], val[ptr[r] : ptr[r + 1]]
+        image = np.zeros((1 + int(mine.max(initial=0)) // size) * size, np.int64)
+        image[mine] = values
+        patches = [
+            _patch(image.reshape(-1, layout.height, layout.width), p, layout) for p in range(layout.high * layout.wide)
+        ]
+        for sign, top in enumerate((values.max(initial=0), -values.min(initial=0))):
+            for plane, t in itertools.product(range(int(top).bit_length()), range(len(edges) - 1)):
+                for patch, (there, what) in enumerate(patches):
+                    driven = (((np.maximum(-what if sign else what, 0) >> plane) & 1) == 1) & (tile[there] == t)
+                    if driven.any():
+                        rows.append(np.sort(there[driven]).astype(np.int32))
+                        starts.append(starts[-1] + int(driven.sum()))
+                        about.append((t, patch, r, sign, plane))
+    return np.concatenate(rows), np.array(starts, np.int64), np.array(about, np.int64).reshape(-1, 5)
+
+
+def _patch(image: np.ndarray, patch: int, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Layer rows of a patch's pixels inside the image (channels, height, width), in the order of pixels; their values."""
+    top = patch // layout.wide * layout.stride_y - layout.pad_y
+    left = patch % layout.wide * layout.stride_x - layout.pad_x
+    rows, values = [], []
+    for c, u, v in itertools.product(range(len(image)), range(layout.kernel_y), range(layout.kernel_x)):
+        y, x = top + u * layout.dilate_y, left + v * layout.dilate_x
+        if 0 <= y < layout.height and 0 <= x < layout.width:
+            rows.append(c * layout.row_c + u * layout.row_u + v * layout.row_v)
+            values.append(image[c, y, x])
+    return np.array(rows, np.int64), np.array(values, np.int64)
+
+
+@kernel(reference=list_reference)
+def list_kernel(events, layout, edges, tile):  # type: ignore[no-untyped-def]
+    """As `list_reference`."""
+    rows = events[0].size - 1
+    planes = passes_of(events, 0, rows)
+    most = 0
+    for r in range(rows):
+        most += (events[0][r + 1] - events[0][r]) * planes[r].sum()
+    reads = planes.sum() * (edges.size - 1) * layout.high * layout.wide
+    most *= layout.kernel_y * layout.kernel_x
+    listed = np.empty(most, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
+    listed[1][0] = 0
+    _, pairs = room(events, layout, edges, planes, 0, 0, rows)
+    found = 0
+    for r in range(rows):
+        found = list_row(events, r, planes[r], layout, (edges, tile), listed, pairs, found)
+    return listed[0][: listed[1][found]].copy(), listed[1][: found + 1].copy(), listed[2][:found].copy()
