@@ -2,7 +2,7 @@
 
     I_j <- I_j + sqrt(S_j + c_j) n        S_j = sum_i a_i s_ij^2 of the rows driven, c_j the converter's own; n ~ N(0, 1)
     I_j <- gain_j I_j + offset_j          of the converter that column j is connected to
-    q_j = lsb_j min(max(floor(I_j / lsb_j + 1/2), low), top)          lsb_j = 0: no conversion
+    q_j = lsb_j min(max(floor(I_j / lsb_j + 1/2), low), top)          lsb_j = 0: no conversion; 1 / lsb_j is rounded
     y_o <- y_o + weight (sum_k w_k q_{k O + o} - w_r q_r(o) + shift a)    a rows driven
 
 Independent Gaussian noise of every cell is exactly this in distribution, without drawing for every cell. Column j = k O + o
@@ -32,12 +32,13 @@ PAD = 16
 class Converters(NamedTuple):
     """Of every column of every row tile: (row tiles, padded columns) float32.
 
-    lsb (siemens), gain, offset (siemens), variance (siemens^2) of the converter itself
+    lsb (siemens), per (1 / lsb, or 0), gain, offset (siemens), variance (siemens^2) of the converter itself
     bits (row tiles, n, padded columns), capacitors in codes, most significant first; n = 0 where they all match
     low, top   smallest and largest code
     """
 
     lsb: np.ndarray
+    per: np.ndarray
     gain: np.ndarray
     offset: np.ndarray
     variance: np.ndarray
@@ -84,11 +85,11 @@ def convert_reference(
     lsb = by.lsb[tile]
     if lsb[0] == 0:
         return current, 0
-    level = np.floor(current / lsb + HALF)
+    level = np.floor(current * by.per[tile] + HALF)
     clipped = int(((level > by.top) | (level < by.low))[:columns].sum())
     code = np.minimum(np.maximum(level, by.low), by.top)
     if by.bits.shape[1]:
-        code = _searched(current / lsb + HALF - by.low, by.bits[tile]) + by.low
+        code = _searched(current * by.per[tile] + HALF - by.low, by.bits[tile]) + by.low
     return code * lsb, clipped
 
 
@@ -131,35 +132,33 @@ def disturb(current, square, noise, tile, place, by, draw):  # type: ignore[no-u
 @njit(nogil=True)
 def convert(current, tile, by, columns):  # type: ignore[no-untyped-def]
     """Currents to codes, as currents, in place. -> how many of the first `columns` were outside the codes."""
-    lsb, gain, offset, low, top = by.lsb[tile], by.gain[tile], by.offset[tile], by.low, by.top
-    for o in range(current.size):
-        current[o] = gain[o] * current[o] + offset[o]
+    lsb, per, gain, offset, low, top = by.lsb[tile], by.per[tile], by.gain[tile], by.offset[tile], by.low, by.top
     if lsb[0] == ZERO:
+        for o in range(columns):
+            current[o] = gain[o] * current[o] + offset[o]
         return 0
-    clipped = 0
+    clipped, search = 0, by.bits.shape[1] > 0
     for o in range(columns):
-        level = np.floor(current[o] / lsb[o] + HALF)
+        exact = (gain[o] * current[o] + offset[o]) * per[o] + HALF
+        level = np.floor(exact)
         clipped += (level > top) | (level < low)
-    if by.bits.shape[1]:
-        _search(current, lsb, low, by.bits[tile])
-    else:
-        for o in range(current.size):
-            level = np.floor(current[o] / lsb[o] + HALF)
-            current[o] = min(max(level, low), top) * lsb[o]
+        current[o] = exact if search else min(max(level, low), top) * lsb[o]
+    if search:
+        _search(current[:columns], lsb, low, by.bits[tile])
     return clipped
 
 
 @njit(nogil=True)
-def _search(current, lsb, low, bits):  # type: ignore[no-untyped-def]
-    """As `_searched`, currents to codes as currents."""
-    for o in range(current.size):
-        level, total, code = current[o] / lsb[o] + HALF - low, ZERO, ZERO
+def _search(level, lsb, low, bits):  # type: ignore[no-untyped-def]
+    """As `_searched`: levels, counted from code 0, to codes as currents."""
+    for o in range(level.size):
+        goal, total, code = level[o] - low, ZERO, ZERO
         for b in range(bits.shape[0]):
             trial = total + bits[b, o]
-            take = trial <= level
+            take = trial <= goal
             total = trial if take else total
             code = code + np.float32(1 << (bits.shape[0] - 1 - b)) if take else code
-        current[o] = (code + low) * lsb[o]
+        level[o] = (code + low) * lsb[o]
 
 
 @njit(nogil=True)

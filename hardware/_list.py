@@ -71,7 +71,7 @@ def room(events, layout, edges, planes, kept, begin, end):  # type: ignore[no-un
     for r in range(end - begin):
         passes = max(passes, planes[r].sum())
     reads, rows = passes * edges.size * patches + kept, passes * most + kept * np.diff(edges).max()
-    listed = np.empty(rows, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
+    listed = np.empty(rows + 1, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
     listed[1][0] = 0
     pairs = np.empty(most, np.int32), np.empty(most, np.int32), np.zeros((edges.size - 1, patches), np.int64)
     return listed, pairs
@@ -103,20 +103,18 @@ def _flat(events, of, edges, listed, entries, reads):  # type: ignore[no-untyped
     """As `_paired` and `_listed` for a 1x1 map, whose events, in rising order, are the rows of tile after tile."""
     (ptr, idx, val), (lists, starts, about) = events, listed
     r, sign, plane = of
-    at, tile = entries, -1
-    for k in range(ptr[r], ptr[r + 1]):
-        there = -val[k] if sign else val[k]
-        if there <= 0 or not (there >> plane) & 1:
-            continue
-        if tile < 0 or idx[k] >= edges[tile + 1]:
-            tile += 1
-            while idx[k] >= edges[tile + 1]:
-                tile += 1
-            starts[reads], about[reads, 0], about[reads, 1] = at, tile, 0
+    at, k, stop = entries, ptr[r], ptr[r + 1]
+    for tile in range(edges.size - 1):
+        before, edge = at, edges[tile + 1]
+        while k < stop and idx[k] < edge:  # written always, kept where it counts
+            there = -val[k] if sign else val[k]
+            lists[at] = idx[k]
+            at += (there > 0) & (there >> plane)
+            k += 1
+        if at > before:
+            starts[reads], about[reads, 0], about[reads, 1] = before, tile, 0
             about[reads, 2], about[reads, 3], about[reads, 4] = of
             reads += 1
-        lists[at] = idx[k]
-        at += 1
     starts[reads] = at
     return at, reads
 
@@ -227,7 +225,7 @@ def list_kernel(events, layout, edges, tile):  # type: ignore[no-untyped-def]
         most += (events[0][r + 1] - events[0][r]) * planes[r].sum()
     reads = planes.sum() * (edges.size - 1) * layout.high * layout.wide
     most *= layout.kernel_y * layout.kernel_x
-    listed = np.empty(most, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
+    listed = np.empty(most + 1, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
     listed[1][0] = 0
     _, pairs = room(events, layout, edges, planes, 0, 0, rows)
     found = 0

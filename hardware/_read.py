@@ -10,8 +10,9 @@ and `_convert.py` says how they become a share 2^k (-1)^sign of the outputs. A r
 carries no current: its columns are gated and not converted. Rows are added in the order of the event list, and draws are
 counted by sample, step, patch, read and column, so the result depends on neither batch, thread nor process.
 
-Cells stand in blocks of 64 columns, the columns of S behind those of G, so that sums of rows stay in registers and a
-block in the cache; up to GROUP reads of an array are summed block by block.
+Rows 2p and 2p + 1 of an array are a pair: for every pair stand the first row, the second and their sum, so that a read adds
+at most one of them, and few where most rows are driven. They stand in blocks of 64 columns, those of S behind those of G:
+sums stay in registers and a block in the cache; up to GROUP reads of an array are summed block by block.
 """
 
 from __future__ import annotations
@@ -24,11 +25,8 @@ from numba import njit
 
 from spikesim.core import normals as normals_module
 from spikesim.core import philox as philox_module
-from spikesim.core import product as product_module
 from spikesim.core import simd as simd_module
 from spikesim.core.kernel import kernel, shared_out
-from spikesim.core.product import READS as AT_ONCE
-from spikesim.core.product import SPAN, block_product
 from spikesim.core.simd import LANES, rows_summed_64
 
 from . import _convert as convert_module
@@ -39,16 +37,19 @@ from ._list import Events, Layout, Listed, list_reference, list_row, passes_of, 
 DRIVES, READS, CLIPPED, CONDUCTANCE = 0, 1, 2, 3
 """Columns of the counts: rows driven, reads converted, conversions outside the codes, and from CONDUCTANCE on
 nanosiemens driven in each column tile."""
-GROUP = 36
-"""Reads summed together; a multiple of `product.READS`."""
-DENSE = 0.55
-"""Share of an array's rows from which a group of reads is summed as a matrix product: same bits, other cost."""
+GROUP = 32
+"""Reads summed together."""
+CHUNK = 64
+"""Pairs whose rows in a block fit the smallest cache, or nearly."""
+MANY = 0.25
+"""Share of an array's rows that reads add on average from which they are summed in runs of CHUNK pairs."""
 
 
 class Cells(NamedTuple):
     """Programmed cells as the kernel reads them.
 
-    blocks      (n, rows, 64) float32: padded columns of G (siemens), then of s^2 where cells fluctuate
+    blocks      (n, 3 pairs, 64) float32: padded columns of G (siemens), then of s^2 where cells fluctuate; rows as above
+    pairs       (row tiles,) int64, the first pair of each tile
     columns     of G before padding;     padded   after it
     fluctuate   whether blocks hold s^2
     edges       (row tiles + 1,) int64, rows of each tile;    tile (rows,) int32, the same by row
@@ -57,6 +58,7 @@ class Cells(NamedTuple):
     """
 
     blocks: np.ndarray
+    pairs: np.ndarray
     columns: int
     padded: int
     fluctuate: bool
@@ -66,13 +68,25 @@ class Cells(NamedTuple):
     nanosiemens: np.ndarray
 
 
+def pair_table(rows: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """rows (n, columns) float32 of tiles with these edges -> (3 pairs, columns), and the first pair of each tile."""
+    parts, first = [], [0]
+    for start, stop in itertools.pairwise(edges):
+        two = np.pad(rows[start:stop], ((0, (stop - start) % 2), (0, 0))).reshape(-1, 2, rows.shape[1])
+        parts.append(np.stack([two[:, 0], two[:, 1], two[:, 0] + two[:, 1]], 1).reshape(-1, rows.shape[1]))
+        first.append(first[-1] + len(two))
+    return np.concatenate(parts), np.array(first[:-1], np.int64)
+
+
 def sums_reference(listed: Listed, cells: Cells, draw: Draw, sums: np.ndarray) -> None:
-    """sums (reads, 64 n): columns of each read, one row driven after the other."""
+    """sums (reads, 64 n): columns of each read, one pair after the other."""
     table = cells.blocks.transpose(1, 0, 2).reshape(cells.blocks.shape[1], -1)
-    for e, (start, stop) in enumerate(itertools.pairwise(listed[1])):
+    for e, tile in enumerate(listed[2][:, 0]):
+        rows = listed[0][listed[1][e] : listed[1][e + 1]] - cells.edges[tile]
         total = np.zeros(table.shape[1], np.float32)
-        for row in listed[0][start:stop]:
-            total += table[row]
+        for pair in np.unique(rows // 2):
+            sides = rows[rows // 2 == pair] % 2
+            total += table[3 * (cells.pairs[tile] + pair) + (2 if len(sides) == 2 else sides[0])]
         sums[e] = total
 
 
@@ -108,52 +122,62 @@ def read_reference(
 
 @njit(nogil=True)
 def _summed(listed, some, cells, draw, scratch):  # type: ignore[no-untyped-def]
-    """Columns of the reads `some` (their numbers), block by block; without their variances where nothing is drawn."""
-    (lists, starts, _), sums, nothing, none, a = listed, scratch[0], scratch[4], scratch[5], scratch[6]
+    """Columns of the reads `some` (their numbers, of one tile), block by block; variances only where they are drawn from.
+
+    Where many rows are driven, each block in runs of CHUNK pairs, which stay in the smallest cache for all reads.
+    """
+    sums, nothing, none, codes, bounds = scratch[0], scratch[4], scratch[5], scratch[6], scratch[7]
+    tile = listed[2][some[0], 0]
+    size, at = cells.edges[tile + 1] - cells.edges[tile], 0
+    for m in range(some.size):
+        at = _paired(listed, some[m], cells.edges[tile], 3 * cells.pairs[tile], codes, at, bounds[m])
+    runs = (size + 2 * CHUNK - 1) // (2 * CHUNK)
+    step = 1 if at > MANY * size * some.size else runs
     blocks = cells.blocks.shape[0] if draw.noisy else (cells.padded + LANES - 1) // LANES
-    tile, driven = listed[2][some[0], 0], 0
-    begin, end = cells.edges[tile], cells.edges[tile + 1]
-    for e in some:
-        driven += starts[e + 1] - starts[e]
-    dense = driven > DENSE * some.size * (end - begin)
-    if dense:
-        _as_rows(listed, some, begin, a)
     for block in range(blocks):
         table, left = cells.blocks[block], block * LANES
-        if dense:
-            for at in range(0, LANES, SPAN):
-                for m in range(0, some.size, AT_ONCE):
-                    block_product(sums, left + at, a, m, table[begin:end], at)
-            continue
-        for m in range(some.size):
-            rows_summed_64(
-                sums[m, left : left + LANES], nothing, table, lists, none, starts[some[m]], starts[some[m] + 1]
-            )
+        for run in range(0, runs, step):
+            for m in range(some.size):
+                here = sums[m, left : left + LANES]
+                rows_summed_64(
+                    here, here if run else nothing, table, codes, none, bounds[m, run], bounds[m, run + step]
+                )
 
 
 @njit(nogil=True)
-def _as_rows(listed, some, begin, a):  # type: ignore[no-untyped-def]
-    """Reads as rows of 0 and 1 over the rows of their array, in a (GROUP, at least that many)."""
+def _paired(listed, e, begin, first, codes, at, bounds):  # type: ignore[no-untyped-def]
+    """The rows of read e as rows of the table of pairs, into codes from `at` on; bounds: where each run of CHUNK pairs
+    begins, and the last ends. -> where they end."""
     lists, starts, _ = listed
-    a[: some.size] = 0
-    for m in range(some.size):
-        for k in range(starts[some[m]], starts[some[m] + 1]):
-            a[m, lists[k] - begin] = 1
+    last, run = -2, 0
+    bounds[0] = at
+    for k in range(starts[e], starts[e + 1]):
+        row = lists[k] - begin
+        while row >= 2 * CHUNK * (run + 1):
+            run += 1
+            bounds[run] = at
+        both = (row & 1) & (row == last + 1)  # its pair is there already
+        at += 1 - both
+        codes[at - 1] = first + 3 * (row >> 1) + (row & 1) + both
+        last = row
+    bounds[run + 1 :] = at
+    return at
 
 
 @njit(nogil=True)
 def _scratch(cells):  # type: ignore[no-untyped-def]
-    """Sums, noise, no variance, numbers of reads, an empty row, no values, reads as rows."""
+    """Sums, noise, no variance, numbers of reads, an empty row, no values, rows of the table and bounds in them."""
+    most = np.diff(cells.edges).max()
     return (
         np.zeros((GROUP, cells.blocks.shape[0] * LANES), np.float32), np.empty(cells.padded, np.float32),
         np.zeros(cells.padded, np.float32), np.empty(GROUP, np.int64), np.zeros(LANES, np.float32),
-        np.empty(0, np.float32), np.zeros((GROUP, np.diff(cells.edges).max()), np.float32),
+        np.empty(0, np.float32), np.empty(GROUP * most + 1, np.int32), np.zeros((GROUP, most // (2 * CHUNK) + 2), np.int64),
     )  # fmt: skip
 
 
 @kernel(
     reference=read_reference, items=lambda *a: len(a[7]),
-    depends=(philox_module, normals_module, product_module, simd_module, convert_module, list_module),
+    depends=(philox_module, normals_module, simd_module, convert_module, list_module),
 )  # fmt: skip
 def read_kernel(events, ids, layout, cells, by, rule, draw, out, counts, begin, end, team):  # type: ignore[no-untyped-def]
     """events (ptr, idx int32, val int32) of rows r = t B + b, idx rising in each; ids (B,); out (R, patches, n_out)
@@ -216,7 +240,7 @@ def _finished(listed, e, sums, ids, cells, by, rule, draw, scratch, out, counts)
 
 @kernel(
     reference=sums_reference, items=lambda listed, *_: len(listed[2]),
-    depends=(product_module, simd_module, list_module, convert_module),
+    depends=(simd_module, list_module, convert_module),
 )  # fmt: skip
 def sums_kernel(listed, cells, draw, sums, begin, end, team):  # type: ignore[no-untyped-def]
     """As `sums_reference`, for reads that another kernel finishes: those of measured ranges, of gated wires."""

@@ -12,7 +12,7 @@ from spikesim.core.seeds import Seeds
 from spikesim.core.simd import LANES, aligned
 
 from ._convert import PAD, Converters, Decoding
-from ._read import Cells
+from ._read import Cells, pair_table
 from .macro import Macro
 from .mappings.base import Laid
 from .placement import Placement
@@ -73,13 +73,13 @@ class Bank:
         g, variance = self.columns
         padded = -(-g.shape[1] // PAD) * PAD
         parts = [np.pad(p, ((0, 0), (0, padded - g.shape[1]))) for p in ((g, variance) if variance.any() else (g,))]
-        table = np.concatenate(parts, 1)
-        blocks = aligned(-(-table.shape[1] // LANES), len(g), LANES)
+        table, first = pair_table(np.concatenate(parts, 1), self.placement.rows)
+        blocks = aligned(-(-table.shape[1] // LANES), len(table), LANES)
         for at in range(0, table.shape[1], LANES):
             part = table[:, at : at + LANES]
             blocks[at // LANES, :, : part.shape[1]] = part
         return Cells(
-            blocks, g.shape[1], padded, len(parts) == 2, self.placement.rows, self.placement.tile, self.placement.first,
+            blocks, first, g.shape[1], padded, len(parts) == 2, self.placement.rows, self.placement.tile, self.placement.first,
             self._nanosiemens(),
         )  # fmt: skip
 
@@ -109,9 +109,11 @@ class Bank:
             room = [(0, 0)] * (values.ndim - 1) + [(0, missing)]
             return np.ascontiguousarray(np.pad(values.astype(FLOAT), room, constant_values=fill))
 
+        per = np.divide(1, lsb, out=np.zeros_like(lsb), where=lsb > 0)
+        gain, offset, variance = self.periphery.gain, self.periphery.offset * lsb, (adc.noise * lsb) ** 2
         return Converters(
-            wide(lsb, 1.0 if lsb.all() else 0.0), wide(self.periphery.gain, 1.0), wide(self.periphery.offset * lsb, 0.0),
-            wide((adc.noise * lsb) ** 2, 0.0), wide(self.periphery.capacitors, 1.0), FLOAT(low), FLOAT(top),
+            wide(lsb, 0.0), wide(per, 0.0), wide(gain, 0.0), wide(offset, 0.0), wide(variance, 0.0),
+            wide(self.periphery.capacitors, 1.0), FLOAT(low), FLOAT(top),
         )  # fmt: skip
 
     @cached_property

@@ -131,6 +131,8 @@ class Crossbar:
             self._read_in_parts(events, ids, layout, draw, ctx.where, out, counts)
         else:
             cells, by, rule = bank.kernel_cells, bank.converters, bank.decoding
+            if ctx.ledger is None:  # nobody asks for the conductance driven
+                cells = cells._replace(nanosiemens=np.empty((len(self.g), 0), np.int64))
             read_kernel(events, ids, layout, cells, by, rule, draw, out, counts)
         out *= np.float32(bank.laid.scale * (self.drive.step or 1.0))
         out += self.bias

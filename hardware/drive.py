@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from spikesim.core import simd as simd_module
 from spikesim.core.kernel import kernel, shared_out
+from spikesim.core.simd import lowest, word
 from spikesim.errors import ParameterError, must
 
 MOST = 2**24
 """Largest input: the last whole number up to which float32 knows every one."""
+ONE = np.uint64(1)
 WHOLE = np.float32(1e-3)
 """How far a multiple of a step may lie from a whole number: an average is rounded."""
 
@@ -133,15 +136,20 @@ def list_reference(
     idx[:], val[:] = columns, v[rows, columns]
 
 
-@kernel(reference=list_reference, items=lambda x, *_: x.shape[0])
+@kernel(reference=list_reference, items=lambda x, *_: x.shape[0], depends=(simd_module,))
 def list_kernel(x, per, ranges, ptr, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
     if shared_out(begin, end, team):
         return
     least, most = ranges[0], ranges[1]
+    fired = np.zeros((x.shape[1] + 63) // 64 * 64, np.uint8)
     for r in range(begin, end):
         row, at = x[r], ptr[r]
         for i in range(row.size):
-            whole = np.rint(row[i] * per)
-            if whole != 0:
-                idx[at], val[at] = i, np.int32(min(max(whole, least), most))
+            fired[i] = np.rint(row[i] * per) != 0
+        for first in range(0, fired.size, 64):
+            left = word(fired, first)
+            while left:
+                i = first + lowest(left)
+                idx[at], val[at] = i, np.int32(min(max(np.rint(row[i] * per), least), most))
                 at += 1
+                left &= left - ONE

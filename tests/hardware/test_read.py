@@ -18,6 +18,7 @@ from spikesim.hardware._read import (
     CLIPPED,
     Cells,
     finish_kernel,
+    pair_table,
     read_kernel,
     read_reference,
     sums_kernel,
@@ -44,13 +45,14 @@ LAYOUTS = [
 def drawn_case(inputs: int, reference: bool, bits: int, fluctuate: bool) -> tuple[Events, Cells, Converters, Decoding]:
     rng = np.random.default_rng(inputs + 2 * reference + bits)
     x = ((rng.random((40, inputs)) < 0.3) * rng.integers(-3, 4, (40, inputs))).astype(np.float32)
-    x[0] = 3  # dense enough to be summed as a product
+    x[0] = 3
     ptr, idx, val = event_lists(x)
     g = np.pad(rng.uniform(1e-7, 6e-5, (12, 11)).astype(np.float32), ((0, 0), (0, 5)))
     table = np.pad(np.concatenate([g, (0.02 * g) ** 2], 1) if fluctuate else g, ((0, 0), (0, 32 if fluctuate else 48)))
     nanosiemens = np.rint(np.stack([g[:, :6].sum(1), g[:, 6:].sum(1)], 1) * 1e9).astype(np.int64)
+    table, first = pair_table(table, np.array([0, 7, 12]))
     cells = Cells(
-        table.reshape(12, 1, 64).transpose(1, 0, 2).copy(), 11 if reference else 10, 16, fluctuate, np.array([0, 7, 12]),
+        table[None].copy(), first, 11 if reference else 10, 16, fluctuate, np.array([0, 7, 12]),
         np.repeat(np.arange(2, dtype=np.int32), (7, 5)), np.array([0, 0]), nanosiemens,
     )  # fmt: skip
 
@@ -61,7 +63,8 @@ def drawn_case(inputs: int, reference: bool, bits: int, fluctuate: bool) -> tupl
         np.float32
     )
     # lsb small enough that some currents saturate
-    by = Converters(each(4e-7, 1e-8), each(1, 0.02), each(0, 1e-7), each(1e-15, 0), capacitors, FLOAT(0), FLOAT(255))
+    lsb = each(4e-7, 1e-8)
+    by = Converters(lsb, 1 / lsb, each(1, 0.02), each(0, 1e-7), each(1e-15, 0), capacitors, FLOAT(0), FLOAT(255))
     rule = Decoding(np.array([1.0, -1.0], FLOAT), np.zeros(0, np.int32), FLOAT(0), FLOAT(0))
     if reference:
         rule = Decoding(np.ones(1, FLOAT), np.zeros(10, np.int32), FLOAT(0.5), FLOAT(-3e-6))
