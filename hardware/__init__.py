@@ -19,6 +19,7 @@ _HOMES = {
     "energy": ("EnergyReport", "estimate", "price"),
     "constant": ("Constant",),
     "fit": ("DeviceFit", "fit_device"),
+    "loop": ("in_the_loop",),
     "macro": ("Macro",),
     "measured": ("read_map",),
     "presets": ("fault_names", "load_device", "load_macro", "macro_names"),

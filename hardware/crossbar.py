@@ -13,8 +13,10 @@ from spikesim.core.ledger import Action
 from spikesim.core.operator import Context
 from spikesim.core.philox import split
 from spikesim.core.seeds import Seeds
+from spikesim.errors import ParameterError, must
 
 from ._convert import Draw
+from ._dense import read_dense
 from ._list import Events, Layout, Listed, list_kernel
 from ._read import CLIPPED, CONDUCTANCE, DRIVES, READS, finish_kernel, read_kernel, sums_kernel
 from ._sampled import sampled_kernel
@@ -120,25 +122,38 @@ class Crossbar:
         """-> y, and counts (T B, row tiles, 3 + column tiles)."""
         steps, batch = x.shape[:2]
         layout = self.patches.layout(ctx.where, tuple(x.shape[2:]), len(self.g) // self.patches.pixels)
-        events = self.drive.events(x.detach().reshape(steps * batch, -1).contiguous().numpy(), ctx.where)
-        out = np.zeros((steps * batch, layout.high * layout.wide, self.outputs), np.float32)
-        counts = np.zeros((len(out), self.tiles[0], CONDUCTANCE + self.tiles[1]), np.int64)
-        ids = ctx.sample_ids.astype(np.int64)
-        low, high = split(0 if self.seeds is None else self.seeds.key)
-        draw = Draw(low, high, ctx.step0, self.seeds is not None and self.bank.fluctuates)
-        bank = self.bank
-        if self._elsewhere:
-            self._read_in_parts(events, ids, layout, draw, ctx.where, out, counts)
+        rows = x.detach().reshape(steps * batch, -1).contiguous()
+        ids, bank = ctx.sample_ids.astype(np.int64), self.bank
+        if x.device.type != "cpu":
+            found, booked = self._read_as_products(x, rows, ids, ctx)
+            counts = booked.cpu().numpy()
         else:
-            cells, by, rule = bank.kernel_cells, bank.converters, bank.decoding
-            if ctx.ledger is None:  # nobody asks for the conductance driven
-                cells = cells._replace(nanosiemens=np.empty((len(self.g), 0), np.int64))
-            read_kernel(events, ids, layout, cells, by, rule, draw, out, counts)
-        out *= np.float32(bank.laid.scale * (self.drive.step or 1.0))
-        out += self.bias
-        shaped = out.transpose(0, 2, 1).reshape(steps, batch, self.outputs, layout.high, layout.wide)
-        y = torch.from_numpy(np.ascontiguousarray(shaped))
-        return y.reshape(*y.shape[:3], *y.shape[5 - self.patches.axes :]), counts
+            events = self.drive.events(rows.numpy(), ctx.where)
+            out = np.zeros((steps * batch, layout.high * layout.wide, self.outputs), np.float32)
+            counts = np.zeros((len(out), self.tiles[0], CONDUCTANCE + self.tiles[1]), np.int64)
+            low, high = split(0 if self.seeds is None else self.seeds.key)
+            draw = Draw(low, high, ctx.step0, self.seeds is not None and bank.fluctuates)
+            if self._elsewhere:
+                self._read_in_parts(events, ids, layout, draw, ctx.where, out, counts)
+            else:
+                cells = bank.kernel_cells
+                if ctx.ledger is None:  # nobody asks for the conductance driven
+                    cells = cells._replace(nanosiemens=np.empty((len(self.g), 0), np.int64))
+                read_kernel(events, ids, layout, cells, bank.converters, bank.decoding, draw, out, counts)
+            found = torch.from_numpy(out)
+        found *= float(np.float32(bank.laid.scale * (self.drive.step or 1.0)))
+        found += torch.from_numpy(self.bias).to(found.device)
+        shaped = found.transpose(1, 2).reshape(steps, batch, self.outputs, layout.high, layout.wide).contiguous()
+        return shaped.reshape(*shaped.shape[:3], *shaped.shape[5 - self.patches.axes :]), counts
+
+    def _read_as_products(self, x: Tensor, rows: Tensor, ids: np.ndarray, ctx: Context) -> tuple[Tensor, Tensor]:
+        """On other devices than the CPU. ParameterError where the circuit must be solved read by read."""
+        if self._elsewhere:
+            rule = "Ideal or Driven, reads not sampled and not calibrated, for inputs that are not on the CPU"
+            raise ParameterError(must(f"{ctx.where}.wires", rule, type(self.macro.wires).__name__, "run on the CPU"))
+        whole = self.drive.whole(rows, ctx.where).reshape(x.shape)
+        key = self.seeds.key if self.seeds is not None and self.bank.fluctuates else None
+        return read_dense(whole, ids, ctx.step0, self.patches, self.bank, key, self.outputs)
 
     @property
     def _elsewhere(self) -> bool:
@@ -250,7 +265,7 @@ class Programmed(nn.Module):
     @property
     def operator(self) -> Crossbar:
         """The crossbar, with this node's bias."""
-        return replace(self._crossbar, bias=self.bias.numpy())
+        return replace(self._crossbar, bias=self.bias.detach().cpu().numpy())
 
     def with_crossbar(self, **changes: object) -> Programmed:
         """The same node with fields of its crossbar changed."""

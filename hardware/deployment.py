@@ -209,7 +209,7 @@ def _program(
     groups = getattr(module, "groups", 1)
     by_pixel = bool(macro.by_pixel) and not isinstance(module, nn.Linear) and groups == 1
     patches = Patches.of(module, by_pixel)
-    rows = _rows(weight, groups, by_pixel)
+    rows = layer_rows(weight, groups, by_pixel)
     place = placed(len(rows), len(weight), macro, groups=groups, pixels=patches.pixels if by_pixel else 1, node=name)
     laid = macro.mapping.lay(rows, macro.device.g_min, macro.device.g_max)
     targets = physical(laid, place)
@@ -224,7 +224,7 @@ def _program(
     return Crossbar(bank, patches, drive, bias, seeds.child("read"), stored, groups)
 
 
-def _rows(weight: np.ndarray, groups: int, by_pixel: bool) -> np.ndarray:
+def layer_rows(weight: np.ndarray, groups: int, by_pixel: bool) -> np.ndarray:
     """Weights (n_out, C, *kernel) as layer rows (rows, outputs of a group), in the order of `placement`."""
     flat = weight.reshape(len(weight), weight.shape[1], -1)
     if by_pixel:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from spikesim.core import simd as simd_module
 from spikesim.core.kernel import kernel, shared_out
@@ -77,6 +78,17 @@ class Drive:
         idx, val = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.int32)
         list_kernel(x, per, ranges, ptr, idx, val)
         return ptr, idx, val
+
+    def whole(self, x: Tensor, node: str) -> Tensor:
+        """x (R, n) on any device as whole steps; refuses what `events` refuses."""
+        per, most = 1 / self.step if self.step else 1.0, self.levels if self.analog else MOST
+        tolerance = 1.0 if self.analog else float(WHOLE) if self.step else 0.0
+        value = x * per
+        stepped, least = value.round(), 0 if not self.signed else -most
+        fits = ((value - stepped).abs() <= tolerance) & ((stepped >= least) | (self.analog and self.signed))
+        if not bool((fits if self.analog else fits & (stepped <= most)).all()):
+            self._refuse(x.cpu().numpy(), np.float32(per), np.float32(tolerance), node)
+        return stepped.clamp(least, most)
 
     def _refuse(self, x: np.ndarray, per: np.float32, tolerance: np.float32, node: str) -> None:
         drive, remedy = f"for its {self.name} drive", "deploy with such inputs"

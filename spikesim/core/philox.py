@@ -17,6 +17,7 @@ references call `words`, which takes arrays.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -30,17 +31,21 @@ U32_TO_UNIT, HALF = 2.0**-32, 0.5
 TWO_PI, MINUS_TWO = 2.0 * math.pi, -2.0
 
 
-def generated(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+CONSTANTS = (M0, M1, W0, W1, MASK, SHIFT)
+
+
+def generated(c0, c1, c2, c3, k0, k1, constants=CONSTANTS):  # type: ignore[no-untyped-def]
     """Four words (each a uint64 below 2^32) of the counter (c0..c3) under the key (k0, k1), all uint64 below 2^32."""
+    m0, m1, w0, w1, mask, shift = constants
     for _ in range(ROUNDS):
-        low = M0 * c0
-        high = M1 * c2
-        c0 = ((high >> SHIFT) ^ c1 ^ k0) & MASK
-        c1 = high & MASK
-        c2 = ((low >> SHIFT) ^ c3 ^ k1) & MASK
-        c3 = low & MASK
-        k0 = (k0 + W0) & MASK
-        k1 = (k1 + W1) & MASK
+        low = m0 * c0
+        high = m1 * c2
+        c0 = ((high >> shift) ^ c1 ^ k0) & mask
+        c1 = high & mask
+        c2 = ((low >> shift) ^ c3 ^ k1) & mask
+        c3 = low & mask
+        k0 = (k0 + w0) & mask
+        k1 = (k1 + w1) & mask
     return c0, c1, c2, c3
 
 
@@ -74,3 +79,13 @@ def words(
     """
     a, b, c, d = np.broadcast_arrays(*[np.asarray(c).astype(np.uint64) & MASK for c in (c0, c1, c2, c3)])
     return generated(a, b, c, d, *split(key))
+
+
+def words_of_tensors(c0: Any, c1: Any, c2: Any, c3: Any, key: int) -> tuple[Any, Any, Any, Any]:
+    """`words` for torch tensors of int64, on their device; counters at least 0 and below 2^32.
+
+    Products wrap around as those of uint64 do, and shifting a sign in is undone by the mask.
+    """
+    wrapped = tuple(int(c) - (int(c) >> 63 << 64) for c in CONSTANTS)
+    low, high = split(key)
+    return generated(c0, c1, c2, c3, int(low), int(high), wrapped)  # type: ignore[no-any-return]
