@@ -11,10 +11,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import ndtr
 from scipy.stats import kstest
+from torch import nn
 
 import spikesim as ss
+from spikesim import hardware
 from spikesim.core import registry
 from spikesim.hardware import devices
 from spikesim.hardware.constant import STATUS, units
@@ -170,3 +173,27 @@ def test_targets_outside_the_window_are_refused(name: str) -> None:
 def test_a_window_must_open(kind: str, window: tuple[float, float]) -> None:
     with pytest.raises(ss.SpikesimError):
         dataclasses.replace(CELLS[kind], g_min=window[0], g_max=window[1])  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("seconds", [0.0, 3600.0])
+def test_reads_of_a_chip_fluctuate_as_its_cells_do(name: str, seconds: float) -> None:
+    """6000 reads of 30 driven rows without conversion: mean and spread of every output from the chip's own cells."""
+    cell, reads = CELLS[name], 6000
+    if isinstance(cell.ageing, Tabulated) and seconds > cell.ageing.times[-1]:
+        pytest.skip("its ageing was not measured that long")
+    torch.manual_seed(0)
+    network = ss.Network.chain(nn.Linear(30, 3, bias=False)).requires_grad_(False)
+    macro = hardware.load_macro("ideal").varied(device=cell)
+    chip = hardware.deploy(network, macro, seeds=ss.Seeds(5), calibration=torch.ones(1, 1, 30)).aged(seconds)
+    y = ss.run(chip, torch.ones(1, reads, 30)).output[0].double().numpy()
+    crossbar = chip.crossbars["0"]
+    g = crossbar.g.astype(np.float64)
+    np.testing.assert_array_equal(crossbar.g, crossbar.stored.bare(macro, seconds))
+    sd = cell.read_sd(g, seconds, crossbar.stored.programmed.astype(np.float64))
+    scale, pairs = crossbar.bank.laid.scale, (len(g), -1, 2)
+    mean = scale * (g[:, 0::2] - g[:, 1::2]).sum(0)
+    spread = scale * np.sqrt((sd**2).reshape(pairs).sum((0, 2)))
+    rounding = 1e-5 * scale * g.sum(0).max()
+    assert (np.abs(y.mean(0) - mean) <= 6 * spread / math.sqrt(reads) + rounding).all()
+    assert (np.abs(y.std(0) - spread) <= 6 * spread / math.sqrt(2 * reads) + rounding).all()
