@@ -66,7 +66,7 @@ def price(
         ledger.standard_error(key) * charge.joules for key in ledger.total for charge in charges(key.action, macro)
     )
     energy = {
-        "total": tree.joules, "low": low, "high": high, "standard_error": error,
+        "total": tree.joules, "low": min(low, tree.joules), "high": max(high, tree.joules), "standard_error": error,
         "ci95": [tree.joules - 1.96 * error, tree.joules + 1.96 * error],
         "by_component": summed(joules, 2), "by_layer": summed(joules, 0),
     }  # fmt: skip

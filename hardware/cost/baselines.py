@@ -64,8 +64,11 @@ def arithmetic(additions: float, macs: float, kind: str = "fp32") -> float:
     return additions * joules_of(f"{kind}_add") + macs * joules_of(f"{kind}_mac")
 
 
-def device(synaptic: float, updates: float, name: str) -> float:
-    """Joules of synaptic operations and neuron updates on a device of KerasSpiking's table ("loihi", "cpu", ...)."""
+def device(synaptic: float, updates: float, name: str | tuple[float, float]) -> float:
+    """Joules of synaptic operations and neuron updates on a device of KerasSpiking's table ("loihi", "cpu", ...), or on
+    one with these joules per operation and per update."""
+    if not isinstance(name, str):
+        return synaptic * name[0] + updates * name[1]
     known = sorted(key.removesuffix("_update") for key in constants() if key.endswith("_update"))
     if name not in known:
         raise ParameterError(must("device.name", "one of the tabulated devices", name, nearest(name, known)))
