@@ -23,14 +23,14 @@ from spikesim.network import Network
 from .cost import floorplan
 from .cost.baselines import NOTES, Operations, baselines
 from .cost.pricing import assumptions, charges, spent, summed
-from .cost.report import EnergyReport
+from .cost.report import EnergyReport, write_rows
 from .cost.timing import timing
 from .cost.tree import Share, grown
 from .crossbar import Tally
 from .deployment import Chip, clipping_warnings
 from .macro import Macro
 
-__all__ = ["EnergyReport", "estimate", "operations", "price"]
+__all__ = ["EnergyReport", "estimate", "operations", "price", "write_rows"]
 
 
 def price(

@@ -18,6 +18,9 @@ from .cost.technology import SOURCE, energy_ratio
 from .devices.base import Device
 from .faults.base import Faults
 
+QUOTED = ("published", "power")
+"""Tables of figures that are quoted for comparison: nothing is computed from them."""
+
 
 @dataclass(frozen=True)
 class Macro:
@@ -69,8 +72,8 @@ class Macro:
 
     @property
     def assumed(self) -> tuple[Constant, ...]:
-        """The constants that no measurement or paper backs."""
-        return tuple(c for c in self.constants if c.status == "assumed")
+        """The constants that no measurement or paper backs, of those that anything is computed from."""
+        return tuple(c for c in self.constants if c.status == "assumed" and c.key.split(".")[0] not in QUOTED)
 
     def scaled(self, node: float, supply: float) -> Macro:
         """The design with its digital prices moved to another process node (m) and supply (V).

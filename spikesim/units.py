@@ -55,11 +55,16 @@ def quantity(value: str | float, unit: str, *, field: str = "quantity") -> float
     return number * found[0]
 
 
+def unit_of(text: str) -> str:
+    """The unit of a quantity as text, without its prefix; "" where it has none."""
+    match = _QUANTITY.match(text)
+    found = _split_unit(match.group(2)) if match is not None else None
+    return found[1] if found else ""
+
+
 def measure(value: str | float, *, field: str = "quantity") -> float:
     """The SI float of a number with any unit known here, or without one. Raises ParameterError."""
-    match = _QUANTITY.match(value) if isinstance(value, str) else None
-    found = _split_unit(match.group(2)) if match is not None else None
-    return quantity(value, found[1] if found else "", field=field)
+    return quantity(value, unit_of(value) if isinstance(value, str) else "", field=field)
 
 
 def si(value: float, unit: str, digits: int = 3) -> str:

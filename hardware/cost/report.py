@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,13 +121,7 @@ class EnergyReport:
 
     def to_csv(self, path: str | Path) -> Path:
         """Write `rows()` as a CSV file. Raises ArtefactError when that is not possible."""
-        text = io.StringIO()
-        table = csv.DictWriter(text, ROW, lineterminator="\n")
-        table.writeheader()
-        table.writerows(self.rows())
-        with written(Path(path)) as temporary:
-            temporary.write_text(text.getvalue())
-        return Path(path)
+        return write_rows(path, self.rows())
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for files."""
@@ -143,10 +137,11 @@ class EnergyReport:
 
     def __str__(self) -> str:
         energy = self.energy_J
+        spread = f"{si(energy['low'], 'J')} to {si(energy['high'], 'J')} over what is assumed"
         lines = [
-            f"{self.macro.name}: {si(energy['total'], 'J')} per inference "
-            f"({si(energy['low'], 'J')} to {si(energy['high'], 'J')} over what is assumed), {self.samples} samples, "
-            f"95 % of the mean {' to '.join(si(v, 'J') for v in energy['ci95'])}",
+            f"{self.macro.name}: {si(energy['total'], 'J')} per inference"
+            f"{f' ({spread})' if energy['low'] < energy['high'] else ''}, {self.samples} samples, "
+            f"95 % interval of the mean {' to '.join(si(v, 'J') for v in energy['ci95'])}",
             f"  {self._about()}",
         ]
         if self.accuracy is not None and self.ideal_accuracy is not None:
@@ -174,7 +169,7 @@ class EnergyReport:
             parts.append(f"slowest layer {timing.bottleneck}")
         if self.tree.area:
             used = "" if self.utilisation is None else f" (cells {100 * self.utilisation:.0f} % used)"
-            parts.append(f"{self.area_mm2:.3g} mm2{used}")
+            parts.append(f"{self.area_mm2:.3g} mm²{used}")
         parts += [f"{value:.3g} TOPS/W ({name} operations)" for name, value in self.tops_per_watt.items()]
         return "; ".join(parts)
 
@@ -184,7 +179,7 @@ class EnergyReport:
     def _layer(self, branch: Branch) -> str:
         arrays = sum(1 for tile in branch.children if tile.name.replace(".", "").isdigit())
         time = si(branch.seconds, "s") if branch.seconds else ""
-        area = f"{1e6 * branch.area:.3g} mm2" if branch.area else ""
+        area = f"{1e6 * branch.area:.3g} mm²" if branch.area else ""
         return f"{self._line(branch.name, branch.joules)} {time:>10} {area:>10}  {arrays or ''}".rstrip()
 
     def _assumed_lines(self) -> list[str]:
@@ -196,3 +191,14 @@ class EnergyReport:
         ]
         others = ", ".join(a.constant.key for a in self.assumptions if a not in known)
         return [*lines, f"  assumed, no range known: {others or 'nothing more'}"]
+
+
+def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write rows of a report as a CSV file. Raises ArtefactError when that is not possible."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, ROW, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    with written(Path(path)) as temporary:
+        temporary.write_text(text.getvalue())
+    return Path(path)

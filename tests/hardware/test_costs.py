@@ -245,3 +245,16 @@ def test_the_screen_says_it_all() -> None:
     ):
         assert part in text
     assert "peak INT8" in text and "clock distribution" in text
+
+
+def test_a_treemap_shows_true_shares() -> None:
+    """Rectangles fill the frame, do not overlap, and have areas in proportion."""
+    from spikesim.report.energy import _squarified
+
+    values = sorted(np.random.default_rng(0).lognormal(0, 1.5, 23), reverse=True)
+    found = _squarified(values, 2.0, 1.0, 30.0, 11.0)
+    assert [w * h for _, _, w, h in found] == pytest.approx([330 * v / sum(values) for v in values])
+    for i, (x, y, w, h) in enumerate(found):
+        assert x >= 2 - 1e-9 and y >= 1 - 1e-9 and x + w <= 32 + 1e-9 and y + h <= 12 + 1e-9
+        for a, b, c, d in found[:i]:
+            assert min(x + w, a + c) - max(x, a) < 1e-9 or min(y + h, b + d) - max(y, b) < 1e-9
