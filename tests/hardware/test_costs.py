@@ -239,7 +239,7 @@ def test_the_screen_says_it_all() -> None:
         "over what is assumed",
         "pipelined",
         "TOPS/W",
-        "mm2",
+        "mm²",
         "assumed: array.v_read = 0.2 V; total",
         "left out:",
     ):
