@@ -18,6 +18,8 @@ _HOMES = {
     "deployment": ("deploy", "sample_chips"),
     "energy": ("EnergyReport", "estimate", "price"),
     "constant": ("Constant",),
+    "cost.processing_element": ("processing_element_cost",),
+    "cost.technology": ("area_ratio", "energy_ratio"),
     "fit": ("DeviceFit", "fit_device"),
     "loop": ("in_the_loop",),
     "macro": ("Macro",),

@@ -15,13 +15,21 @@ Value = float | tuple[float, ...]
 @dataclass(frozen=True)
 class Constant:
     """One number of a macro: key, text as written with unit, SI value (a tuple where several belong together),
-    status (measured, fit, paper, assumed), source."""
+    status (measured, fit, paper, assumed), source.
+
+    low, high      the ends of what an assumed value may be (SI), where that is known
+    node, supply   process node (m) and supply (V) that the value holds for, where it can be scaled to others
+    """
 
     key: str
     text: str
     value: Value
     status: str
     source: str
+    low: float | None = None
+    high: float | None = None
+    node: float | None = None
+    supply: float | None = None
 
 
 def constant(default: Any = MISSING, unit: str = "", *, status: str = "", source: str = "") -> Any:

@@ -1,17 +1,16 @@
-"""From counts to joules: a ledger times a macro's prices, with what is assumed and what is left out beside it.
+"""From counts to joules, seconds and square millimetres: `price` for a ledger, `estimate` for a chip and labelled data.
 
-    E = sum over (node, array, action) of count x price  +  V^2 t sum of conductance under read voltage
-
-Counts come from the run itself; prices from the macro's TOML, each with source and status.
+Counts come from the run itself; prices from the macro's TOML, each with source and status. What is computed how:
+`cost/pricing.py` (joules and what is assumed), `cost/timing.py`, `cost/floorplan.py`, `cost/baselines.py`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from spikesim.core.ledger import Action, Key, Ledger
@@ -20,156 +19,68 @@ from spikesim.datasets.base import ArrayDataset, EventDataset
 from spikesim.errors import DatasetError, SpikesimError, must
 from spikesim.evaluation import evaluate
 from spikesim.network import Network
-from spikesim.units import si
 
+from .cost import floorplan
+from .cost.baselines import NOTES, Operations, baselines
+from .cost.pricing import assumptions, charges, spent, summed
+from .cost.report import EnergyReport, write_rows
+from .cost.timing import timing
+from .cost.tree import Share, grown
 from .deployment import Chip, clipping_warnings
-from .macro import Constant, Macro
+from .macro import Macro
 from .tally import Tally
 
-MAC_J, ADD_J = 4.6e-12, 0.9e-12
-"""32-bit floating-point multiply-accumulate and addition at 45 nm: M. Horowitz, ISSCC 2014."""
-
-COMPONENTS: Mapping[Action, str] = {
-    Action.conductance_read: "array", Action.cell_read: "array", Action.row_drive: "row_drivers",
-    Action.column_convert: "converters", Action.dac_convert: "converters", Action.shift_add: "shift_add",
-    Action.digital_add: "digital", Action.digital_mac: "digital", Action.neuron_update: "neurons",
-    Action.membrane_access: "membrane_memory", Action.spike_hop: "spike_routing",
-    Action.bits_sram: "input_buffers", Action.bits_bus: "code_transport",
-}  # fmt: skip
-"""The component that an action's energy is shown under."""
-
-EXCLUDED = (
-    "programming the cells, and refreshing them",
-    "leakage, clock distribution and control",
-    "off-chip memory and links; the sensor",
-    "wire resistance in the arrays (its energy and its error)",
-)
+__all__ = ["EnergyReport", "estimate", "operations", "price", "write_rows"]
 
 
-def array_joules(macro: Macro) -> float:
-    """Joules of one nanosiemens under read voltage for one read: V^2 t 1e-9."""
-    return macro.v_read**2 * macro.t_read * 1e-9
+def price(
+    ledger: Ledger, macro: Macro, *, steps: int | None = None, order: Sequence[str] = (),
+    edges: Iterable[tuple[str, str]] | None = None, **known: Any,
+) -> EnergyReport:  # fmt: skip
+    """What a ledger's counts cost on a macro.
 
-
-def price_of(action: Action, macro: Macro) -> float:
-    """Joules of one action on a macro; an action without a price there costs nothing and is not shown."""
-    return array_joules(macro) if action is Action.conductance_read else macro.prices.get(action, 0.0)
-
-
-@dataclass(frozen=True)
-class EnergyReport:
-    """Joules of one inference, where they go, and what they are compared with. Made by `estimate` and `price`.
-
-    energy_J    total, by_component, by_layer: means per inference;   low, high: over the assumed conductance scale;
-                standard_error: of the total over samples, an upper bound (as if all counts rose together);
-                ci95: [low, high] of the mean over samples, from it
-    latency_s   per inference: layers one after the other, arrays of a layer at once, patches one after the other
-    baselines   joules of the same inference by operation counts alone
-    accuracy, ideal_accuracy   of the chip and of the network it came from, on the same samples (None from `price`)
-    clipped     node -> share of its conversions that saturated (empty from `price`)
+    steps    T of the counted run: what a pipeline overlaps, and how many neurons stand behind the counted updates; None
+             leaves membranes out of the area
+    order    nodes in the order of execution;   edges   (source, target) between them; without them a chain, by name
+    known    further fields of the report
     """
+    counted = sorted({key.node for key in ledger.total})
+    layers = [*(n for n in order if n in counted), *(n for n in counted if n not in order)]
+    arrays = {n: sorted({k.tile for k in ledger.total if k.node == n and k.tile}) for n in layers}
+    arrays = {name: tiles for name, tiles in arrays.items() if tiles}
+    neurons = {} if steps is None else _neurons(ledger, steps)
+    edges = None if edges is None else list(edges)
 
-    macro: Macro
-    energy_J: dict[str, Any]
-    latency_s: float
-    baselines: dict[str, float]
-    samples: int
-    ledger: Ledger
-    accuracy: float | None = None
-    ideal_accuracy: float | None = None
-    warnings: tuple[str, ...] = ()
-    clipped: Mapping[str, float] = field(default_factory=dict)
+    def timed(macro: Macro) -> Any:
+        return timing(ledger, macro, layers, steps=steps or 1, edges=edges)
 
-    @property
-    def assumed(self) -> tuple[Constant, ...]:
-        """The macro's constants that no measurement or paper backs."""
-        return self.macro.assumed
+    def shares(macro: Macro, conductance: float = 1.0) -> dict[Share, float]:
+        found, watts = spent(ledger, macro, conductance), floorplan.leaking(macro, arrays, neurons)
+        seconds = timed(macro).serial if watts else 0.0
+        return {**found, **{share: value * seconds for share, value in watts.items()}}
 
-    @property
-    def excluded(self) -> tuple[str, ...]:
-        """What no joule stands for."""
-        return EXCLUDED
-
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """One dict per (node, tile, action): mean count and its error, price and its source, mean joules."""
-        constants = {c.key: c for c in self.macro.constants}
-        for row in self.ledger.rows():
-            joules = price_of(Action(row["action"]), self.macro)
-            constant = constants.get(f"price.{row['action']}")
-            source, status = (constant.source, constant.status) if constant else ("", "")
-            if row["action"] == Action.conductance_read:
-                source, status = "V^2 t G, from array.v_read, array.t_read and the programmed cells", "assumed"
-            yield {**row, "price_J": joules, "joules": row["mean"] * joules, "source": source, "status": status}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for files."""
-        assumed = [{"key": c.key, "value": c.text, "source": c.source} for c in self.assumed]
-        return {
-            "macro": self.macro.name, "energy_J": self.energy_J, "latency_s": self.latency_s,
-            "baselines": self.baselines, "accuracy": self.accuracy, "ideal_accuracy": self.ideal_accuracy,
-            "samples": self.samples, "assumed": assumed, "excluded": list(self.excluded), "warnings": list(self.warnings),
-            "note": self.macro.note, "clipped": dict(self.clipped),
-            "sources": {c.key: c.source for c in self.macro.constants},
-        }  # fmt: skip
-
-    def __str__(self) -> str:
-        energy = self.energy_J
-        lines = [
-            f"{self.macro.name}: {si(energy['total'], 'J')} per inference "
-            f"({si(energy['low'], 'J')} to {si(energy['high'], 'J')} over the assumed conductance scale), "
-            f"{si(self.latency_s, 's')}, {self.samples} samples",
-            f"  95 % interval of the mean over samples: {' to '.join(si(v, 'J') for v in energy['ci95'])}",
-        ]
-        if self.accuracy is not None and self.ideal_accuracy is not None:
-            lines.append(f"accuracy {100 * self.accuracy:.2f} %, ideal network {100 * self.ideal_accuracy:.2f} %")
-        for title, table in (("component", energy["by_component"]), ("layer", energy["by_layer"])):
-            lines.append(f"  {title:<18} {'energy':>10}   share")
-            ordered = sorted(table.items(), key=lambda item: -item[1]) if title == "component" else list(table.items())
-            lines += [
-                f"  {k:<18} {si(v, 'J'):>10}   {100 * v / max(energy['total'], 1e-300):4.1f} %" for k, v in ordered
-            ]
-        lines += [f"  baseline {name}: {si(value, 'J')}" for name, value in self.baselines.items()]
-        lines.append(f"  assumed: {', '.join(c.key for c in self.assumed) or 'nothing'}")
-        lines.append(f"  left out: {'; '.join(self.excluded)}")
-        lines += [f"  note: {self.macro.note}"] if self.macro.note else []
-        return "\n".join([*lines, *(f"  warning: {w}" for w in self.warnings)])
-
-
-def price(ledger: Ledger, macro: Macro, **known: Any) -> EnergyReport:
-    """What a ledger's counts cost on a macro; `known` are further fields of the report."""
-    by_key = {key: ledger.mean(key) * price_of(key.action, macro) for key in sorted(ledger.total)}
-    total = math.fsum(by_key.values())
-    array = math.fsum(v for k, v in by_key.items() if COMPONENTS[k.action] == "array")
-    low, high = (total - array + array * g / macro.device.g_max for g in macro.g_max_range)
-    error = math.fsum(ledger.standard_error(k) * price_of(k.action, macro) for k in ledger.total)
-    energy = {
-        "total": total, "low": low, "high": high, "standard_error": error,
-        "ci95": [total - 1.96 * error, total + 1.96 * error],
-        "by_component": _summed(by_key, lambda k: COMPONENTS[k.action]), "by_layer": _summed(by_key, lambda k: k.node),
-    }  # fmt: skip
-    fields = {"baselines": {}, **known}
-    return EnergyReport(
-        macro=macro, energy_J=energy, latency_s=_latency(ledger, macro), samples=ledger.samples, ledger=ledger, **fields
+    assumed, low, high = assumptions(macro, lambda m, conductance: math.fsum(shares(m, conductance).values()))
+    joules, times = shares(macro), timed(macro)
+    tree = grown(joules, floorplan.areas(macro, arrays, neurons), layers, times.tiles)
+    error = math.fsum(
+        ledger.standard_error(key) * charge.joules for key in ledger.total for charge in charges(key.action, macro)
     )
+    energy = {
+        "total": tree.joules, "low": min(low, tree.joules), "high": max(high, tree.joules), "standard_error": error,
+        "ci95": [tree.joules - 1.96 * error, tree.joules + 1.96 * error],
+        "by_component": summed(joules, 2), "by_layer": summed(joules, 0),
+    }  # fmt: skip
+    return EnergyReport(
+        macro=macro, energy_J=energy, tree=tree, timing=times, assumptions=assumed, samples=ledger.samples,
+        ledger=ledger, **known,
+    )  # fmt: skip
 
 
-def _summed(by_key: dict[Key, float], name: Any) -> dict[str, float]:
-    names = dict.fromkeys(name(k) for k, v in by_key.items() if v)
-    return {n: math.fsum(v for k, v in by_key.items() if name(k) == n) for n in names}
-
-
-def _latency(ledger: Ledger, macro: Macro) -> float:
-    """Seconds per inference: reads of the busiest array of each layer, each t_read plus its shared conversions."""
-    busiest: dict[str, float] = {}
-    for key in ledger.total:
-        if key.action is not Action.column_convert:
-            continue
-        bits = Key(key.node, key.tile, Action.cell_read), Key(key.node, key.tile, Action.row_drive)
-        columns = ledger.mean(bits[0]) / max(ledger.mean(bits[1]), 1e-300)
-        reads = ledger.mean(key) / max(columns, 1)
-        shared = min(columns, macro.columns_per_converter)
-        busiest[key.node] = max(busiest.get(key.node, 0.0), reads * (macro.t_read + shared * macro.t_convert))
-    return math.fsum(busiest.values())
+def _neurons(ledger: Ledger, steps: int) -> dict[str, int]:
+    """Neurons of every node: its updates over the steps."""
+    updates = (Key(n, "", Action.neuron_update) for n in sorted({k.node for k in ledger.total}))
+    counts = {key.node: ledger.mean(key) for key in updates if key in ledger.total}
+    return {name: math.ceil(count / max(steps, 1)) for name, count in counts.items() if count}
 
 
 def estimate(
@@ -195,10 +106,22 @@ def estimate(
     if beside:
         ideal = Ledger()
         known["ideal_accuracy"] = evaluate(chip.source, data, steps=count, ledger=ideal).accuracy
-        known["baselines"] = operation_baselines(chip.source, ideal, data)
+        done = operations(chip.source, ideal, data)
+        known["baselines"], known["baseline_notes"] = baselines(done), NOTES
+        known["operations"] = {"effective": done.effective, "ann": done.ann}
     warnings = dict.fromkeys((*chip.warnings, *clipping_warnings(tally)))
     known |= {"accuracy": found.accuracy, "warnings": tuple(warnings), "clipped": tally.clipped_share()}
-    return price(counted, chip.macro, **known)
+    edges = [(e.source, e.target) for e in chip.network.edges if not e.delay]
+    return price(
+        counted, chip.macro, steps=count, order=chip.network.order, edges=edges, utilisation=_utilisation(chip), **known
+    )
+
+
+def _utilisation(chip: Chip) -> float | None:
+    """Programmed cells over the cells of all arrays used."""
+    rows = [(r["rows"] * r["columns"], int(np.prod(r["arrays"]))) for r in chip.rows()]
+    arrays = sum(count for _, count in rows)
+    return sum(cells for cells, _ in rows) / (arrays * chip.macro.rows * chip.macro.columns) if arrays else None
 
 
 def _gathered(data: Any) -> ArrayDataset:
@@ -214,11 +137,9 @@ def _gathered(data: Any) -> ArrayDataset:
         raise DatasetError(must("estimate.data", "a data set, (x, y) arrays, or batches of them", got)) from None
 
 
-def operation_baselines(network: Network, ledger: Ledger, data: EventDataset | ArrayDataset) -> dict[str, float]:
-    """Joules of operation counts times a constant: the ANN's multiply-accumulates, the SNN's additions.
-
-    Neither prices memory, conversion or control. Graded inputs (counts above 1) count as multiply-accumulates.
-    """
-    macs = sum(network.synapses(data.frames()[:1]).values())
-    adds, graded = (ledger.count(a) / max(ledger.samples, 1) for a in (Action.digital_add, Action.digital_mac))
-    return {"ann_operations_4.6pJ": macs * MAC_J, "snn_operations_0.9pJ": adds * ADD_J + graded * MAC_J}
+def operations(network: Network, ledger: Ledger, data: EventDataset | ArrayDataset) -> Operations:
+    """What an ideal run of a network counted, per inference, and its ANN's multiply-accumulates on such data."""
+    adds, macs, updates = (
+        ledger.count(a) / max(ledger.samples, 1) for a in (Action.digital_add, Action.digital_mac, Action.neuron_update)
+    )
+    return Operations(adds, macs, updates, float(sum(network.synapses(data.frames()[:1]).values())))

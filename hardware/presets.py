@@ -3,8 +3,10 @@
     [adc]
     bits = { value = 8, status = "assumed", source = "..." }
 
-status: measured, fit, paper, assumed; a value may be a list. What a device or a preset of faults says on its own (its
-defaults) need not be repeated. Unknown keys and wrong units are refused with file, key and nearest spelling.
+status: measured, fit, paper, assumed; a value may be a list. An assumed value may say between which ends it lies (`low`,
+`high`), a price for which process it holds (`node = "32 nm", supply = "0.9 V"`). What a device or a preset of faults says
+on its own (its defaults) need not be repeated. Unknown keys and wrong units are refused with file, key and nearest
+spelling. `[published]` holds figures of any name that the sources state: tests reproduce them, nothing uses them.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ from typing import Any
 from spikesim.core import registry
 from spikesim.core.ledger import Action
 from spikesim.errors import ParameterError, PresetError, RangeError, must, nearest
-from spikesim.units import quantity
+from spikesim.units import measure, quantity
 
 from . import converters, devices, faults
 from .constant import STATUS, Constant, Value, defaults, units
+from .cost.table import CostTable, Part
 from .devices.base import Device
 from .macro import Macro
 
@@ -36,9 +39,15 @@ MACRO_UNITS = {
     "array.rows": "", "array.columns": "", "array.v_read": "V", "array.t_read": "s",
     "adc.t_convert": "s", "adc.columns_per_converter": "", "device.g_max_low": "S", "device.g_max_high": "S",
     **{f"price.{action.value}": "J" for action in Action},
+    "price.conductance_read": "J/S", "price.column_current": "J/S",
+    **{f"time.{action.value}": "s" for action in Action if action is not Action.conductance_read},
+    **{f"{table}.{part.value}": unit for table, unit in (("area", "m2"), ("leakage", "W"), ("power", "W")) for part in Part},
+    **{f"hierarchy.{key}": "" for key in ("arrays_per_core", "cores_per_tile", "tiles_per_chip", "membrane_bits")},
 }  # fmt: skip
 """Keys of the macro itself, and their units; a family's other keys are the fields of its members."""
-TABLES = tuple(dict.fromkeys([*(key.split(".")[0] for key in MACRO_UNITS), *FAMILIES]))
+TABLES = tuple(dict.fromkeys([*(key.split(".")[0] for key in MACRO_UNITS), *FAMILIES, "published"]))
+LIMITS = {"low": None, "high": None, "node": "m", "supply": "V"}
+"""What an entry may say beside its value, status and source, and in which unit (None: that of the value)."""
 DEVICE_TABLES = ("device", "fit")
 """Tables of a device's file: its constants, and how well they were fitted."""
 
@@ -126,12 +135,32 @@ def _macro(tables: dict[str, Any], path: Path) -> Macro:
             v_read=_given(values, "array.v_read"), t_read=_given(values, "array.t_read"), device=device, adc=adc,
             t_convert=_given(values, "adc.t_convert"),
             columns_per_converter=_whole(values, "adc.columns_per_converter"),
-            prices={Action(k.removeprefix("price.")): v for k, v in numbers.items() if k.startswith("price.")},
+            prices=_under("price", numbers, Action), costs=_costs(numbers),
             g_max_range=(numbers.get("device.g_max_low", device.g_max), numbers.get("device.g_max_high", device.g_max)),
             constants=tuple(constants.values()), note=texts["note"], faults=struck,
         )  # fmt: skip
 
     return _checked(path, made)
+
+
+def _under(table: str, numbers: dict[str, Any], kind: Any) -> dict[Any, Any]:
+    """The values of a table by members of an enumeration; conductance is priced by `CostTable`."""
+    keys = {member.value: member for member in kind if member is not Action.conductance_read}
+    return {
+        keys[name]: value for key, value in numbers.items()
+        if key.startswith(f"{table}.") and (name := key.removeprefix(f"{table}.")) in keys
+    }  # fmt: skip
+
+
+def _costs(numbers: dict[str, Any]) -> CostTable:
+    """A macro's cost table."""
+    counts = {k.removeprefix("hierarchy."): _whole(numbers, k) for k in numbers if k.startswith("hierarchy.")}
+    return CostTable(
+        array_price=numbers.get("price.conductance_read"), current_price=numbers.get("price.column_current", 0.0),
+        times=_under("time", numbers, Action), areas=_under("area", numbers, Part),
+        leakages=_under("leakage", numbers, Part), powers=_under("power", numbers, Part), **counts,
+        published={k.removeprefix("published."): v for k, v in numbers.items() if k.startswith("published.")},
+    )  # fmt: skip
 
 
 def _text(value: Any, field: str) -> str:
@@ -212,28 +241,49 @@ def _constants(tables: dict[str, Any], members: dict[str, tuple[str, Any]], path
     for table, entries in tables.items():
         for name, entry in entries.items():
             key = f"{table}.{name}"
-            if key not in known:
+            if key not in known and table != "published":
                 raise PresetError(must(f"{path} key", "a known key", key, nearest(key, known)))
-            found.append(_constant(entry, key, known[key], path))
+            found.append(_constant(entry, key, known.get(key), path))
     return found
 
 
-def _constant(entry: Any, key: str, unit: str, path: Path) -> Constant:
+def _constant(entry: Any, key: str, unit: str | None, path: Path) -> Constant:
+    """One entry; unit None: whatever the text says."""
     field = f"{path} {key}"
-    if not isinstance(entry, dict) or set(entry) != {"value", "status", "source"}:
-        raise PresetError(must(field, "{ value, status, source }", str(entry)))
+    if not isinstance(entry, dict) or not {"value", "status", "source"} <= set(entry) <= {
+        "value",
+        "status",
+        "source",
+        *LIMITS,
+    }:
+        raise PresetError(must(field, "{ value, status, source }, low, high, node, supply where known", str(entry)))
     if entry["status"] not in STATUS:
         raise PresetError(must(f"{field}.status", f"one of {', '.join(STATUS)}", entry["status"]))
     if not _text(entry["source"], f"{field}.source").strip():
         raise PresetError(must(f"{field}.source", "a paper, a table or a reason", "nothing"))
     several = isinstance(entry["value"], list)
     parts = entry["value"] if several else [entry["value"]]
-    for part in parts:
-        if unit and _is_bare(part):
-            raise PresetError(must(field, f"a number with its unit, {unit}", part, f'write it as "... {unit}"'))
+    numbers = tuple(_number(part, unit, field) for part in parts)
+    text = ", ".join(map(str, parts))
+    limits = {k: _number(entry[k], unit if u is None else u, f"{field}.{k}") for k, u in LIMITS.items() if k in entry}
+    value = numbers if several else numbers[0]
+    _check_limits(field, value, limits)
+    return Constant(key, text, value, entry["status"], entry["source"], **limits)
+
+
+def _number(part: Any, unit: str | None, field: str) -> float:
+    if unit and _is_bare(part):
+        raise PresetError(must(field, f"a number with its unit, {unit}", part, f'write it as "... {unit}"'))
     try:
-        numbers = tuple(quantity(part, unit, field=field) for part in parts)
+        return measure(part, field=field) if unit is None else quantity(part, unit, field=field)
     except ParameterError as error:
         raise PresetError(str(error)) from None
-    text = ", ".join(map(str, parts))
-    return Constant(key, text, numbers if several else numbers[0], entry["status"], entry["source"])
+
+
+def _check_limits(field: str, value: Value, limits: dict[str, float]) -> None:
+    if ("low" in limits or "high" in limits) and (
+        isinstance(value, tuple) or not limits.get("low", value) <= value <= limits.get("high", value)
+    ):
+        raise PresetError(must(f"{field}.low and high", f"around the value {value}", limits))
+    if ("node" in limits) != ("supply" in limits):
+        raise PresetError(must(f"{field}.node and supply", "given together", limits))

@@ -21,7 +21,7 @@ _PREFIX = {
     "M": 1e6,
     "G": 1e9,
 }
-_UNITS = ("s", "V", "A", "S", "ohm", "F", "J", "W", "Hz", "m2", "K", "bit")
+_UNITS = ("s", "V", "A", "S", "ohm", "F", "J", "J/S", "W", "Hz", "m", "m2", "K", "bit")
 _QUANTITY = re.compile(r"^\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\S*)\s*$")
 
 
@@ -53,6 +53,18 @@ def quantity(value: str | float, unit: str, *, field: str = "quantity") -> float
     if found is None or found[1] != unit:
         raise ParameterError(must(field, f"given in {unit or 'plain numbers'}", value, "check the unit"))
     return number * found[0]
+
+
+def unit_of(text: str) -> str:
+    """The unit of a quantity as text, without its prefix; "" where it has none."""
+    match = _QUANTITY.match(text)
+    found = _split_unit(match.group(2)) if match is not None else None
+    return found[1] if found else ""
+
+
+def measure(value: str | float, *, field: str = "quantity") -> float:
+    """The SI float of a number with any unit known here, or without one. Raises ParameterError."""
+    return quantity(value, unit_of(value) if isinstance(value, str) else "", field=field)
 
 
 def si(value: float, unit: str, digits: int = 3) -> str:

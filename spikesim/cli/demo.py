@@ -163,7 +163,7 @@ def _lines(summary: dict[str, Any], out: Path) -> list[str]:
         f"{chip['n']} chips of {MACRO}: {100 * chip['mean']:.2f} % (worst {100 * chip['worst']:.2f} %), "
         f"ideal {100 * summary['chip']['ideal_accuracy']:.2f} %, on {summary['chip']['samples']} recordings at "
         f"T = {summary['chip']['steps']}",
-        f"energy {si(energy['total'], 'J')} per inference ({low} to {high} over the assumed cell scale)",
+        f"energy {si(energy['total'], 'J')} per inference ({low} to {high} over what is assumed)",
         *[f"  beside it, {name}: {si(value, 'J')}" for name, value in summary["baselines"].items()],
         f"report: {out / 'report.html'}   {summary['seconds']:.0f} s",
     ]

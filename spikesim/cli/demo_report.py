@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.files import written
+from ..report import energy as drawn
 from ..report import figures
 from ..report.html import Page, png
 from ..units import si
@@ -29,6 +30,7 @@ def write_report(result: dict[str, Any], out: Path) -> None:
 def _figures(result: dict[str, Any]) -> dict[str, bytes]:
     from spikesim import hardware
 
+    from .chips import averaged
     from .demo import MACRO
 
     summary, pictures = result["summary"], result["pictures"]
@@ -49,6 +51,7 @@ def _figures(result: dict[str, Any]) -> dict[str, bytes]:
         ),
         "conductances": png(figures.conductance_map(positive, negative, node)),
         "energy": png(figures.energy_by_component(energy["by_component"], energy["low"], energy["high"])),
+        "layers": png(drawn.joules_by_layer(averaged(result["chips"])["tree"])),
         "baselines": png(figures.energy_beside_baselines(energy["total"], summary["baselines"])),
         "chips": png(
             figures.chip_spread([c["accuracy"] for c in result["chips"]], summary["chip"]["ideal_accuracy"])
@@ -111,7 +114,7 @@ def _conversion_part(page: Page, result: dict[str, Any], images: dict[str, bytes
 
 def _hardware_part(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:
     summary = result["summary"]
-    where, energy = summary["chip"], summary["energy_J"]
+    where = summary["chip"]
     page.heading("Emulated chips")
     page.paragraph(
         f"{where['chips']} chips of the macro {where['macro']}, each with its own programming errors and read noise, on "
@@ -126,11 +129,9 @@ def _hardware_part(page: Page, result: dict[str, Any], images: dict[str, bytes])
         images["energy"],
         "Mean energy per inference by component, counted on the run and priced from the macro's table.",
     )
-    page.figure(
-        images["baselines"], "The same run beside operation-count baselines, which price no memory and no converter."
-    )
+    page.figure(images["layers"], "The same by layer, in the order of execution.")
+    page.figure(images["baselines"], "The same run by other means. None of these knows an array, a wire or a clock.")
     page.paragraph(result["board"])
-    page.table(("layer", "energy per inference"), [(k, si(v, "J")) for k, v in energy["by_layer"].items()], (1,))
     page.heading("What is assumed and what is left out")
     assumed = [(row["key"], row["value"], row["source"]) for row in summary["assumed"]]
     page.table(("assumed constant", "value", "reason or source"), assumed)

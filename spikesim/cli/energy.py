@@ -43,8 +43,10 @@ def energy(
     from ..core.files import folder, write_json
     from ..core.params import number
     from ..core.seeds import Seeds
+    from ..hardware.energy import write_rows
     from ..jobs import parallel_map
     from .chips import averaged, chip_accuracy, one_chip
+    from .energy_report import write_report
 
     number("--steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
     number("--chips", chips, at_least=1, integer=True, remedy="the number of chips to sample")
@@ -64,7 +66,10 @@ def energy(
         "seconds": time.perf_counter() - started,
     }  # fmt: skip
     write_json(out / "energy.json", result)
-    finish(result, [found[0]["text"], *_summary(result), f"written to {out}"], as_json)
+    write_rows(out / "energy.csv", found[0]["rows"])
+    write_report(result, out)
+    files = ", ".join(str(out / name) for name in ("report.html", "energy.csv", "energy.json"))
+    finish(result, [found[0]["text"], *_summary(result), f"written: {files}"], as_json)
 
 
 def _summary(result: dict) -> list[str]:  # type: ignore[type-arg]

@@ -124,7 +124,7 @@ def energy_by_component(by_component: Mapping[str, float], low: float, high: flo
         axis.annotate(f" {si(joules, 'J')} ({100 * joules / total:.0f} %)", where, va="center", fontsize=8)
     axis.set_xlim(0, 1.35 * max((v / scale for _, v in rows), default=1))
     axis.set(xlabel=f"energy per inference ({unit})")
-    spread = f"{si(low, 'J')} to {si(high, 'J')} over the assumed conductance scale"
+    spread = f"{si(low, 'J')} to {si(high, 'J')} over what is assumed"
     axis.set_title(f"total {si(total, 'J')}; {spread}", fontsize=9)
     return figure
 
@@ -148,7 +148,7 @@ def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Fig
     figure, axis = _axes(height=3.0)
     rows = [("this run on the macro", total), *baselines.items()]
     rows = [(k, v) for k, v in rows if v > 0][::-1]
-    axis.barh([k for k, _ in rows], [v for _, v in rows], color=[*[PALE] * (len(rows) - 1), ACCENT])
+    axis.barh([k.replace("_", " ") for k, _ in rows], [v for _, v in rows], color=[*[PALE] * (len(rows) - 1), ACCENT])
     axis.set_xscale("log")
     for i, (_, value) in enumerate(rows):
         axis.annotate(f" {si(value, 'J')}", (value, i), va="center", fontsize=8)

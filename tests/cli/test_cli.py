@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from spikesim import hardware
 from spikesim.cli import main
 from spikesim.datasets import load, write_folder
 
@@ -95,6 +96,16 @@ def test_convert_simulate_energy(recordings: Path, tmp_path: Path, capsys: pytes
     assert (
         found["chip_accuracy"]["n"] == 2 and found["energy_J"]["total"] > 0 and found["assumed"] and found["excluded"]
     )
+    total = found["energy_J"]["total"]
+    assert (
+        found["tree"]["joules"] == pytest.approx(total, rel=1e-12) and found["area_mm2"] > 0 and found["latency_s"] > 0
+    )
+    assert found["baselines"]["digital_snn_loihi"] > 0 and found["timing"]["pipelined_s"] < found["latency_s"]
+    written = {path.name for path in Path("joules").iterdir()}
+    assert {"energy.json", "energy.csv", "report.html", "energy.png", "treemap.png", "assumed.png"} <= written
+    page = Path("joules/report.html").read_text()
+    assert "peak INT8" in page and "http" not in page.replace("http-equiv", "")
+    assert found == json.loads(Path("joules/energy.json").read_text())
     assert main(["info", "net"]) == 0 and "SignedIF" in capsys.readouterr().out
 
 
@@ -103,6 +114,13 @@ def test_macros_data_and_info(recordings: Path, capsys: pytest.CaptureFixture[st
     assert main(["macros", "show", "taox40"]) == 0
     text = capsys.readouterr().out
     assert "price.column_convert" in text and "60 nJ" in text and "assumed" in text
+    for name in hardware.macro_names():
+        assert main(["macros", "show", name, "--json"]) == 0
+        constants = json.loads(capsys.readouterr().out)["constants"]
+        assert constants and all(row["source"] and row["status"] for row in constants)
+        assert main(["macros", "show", name]) == 0
+        shown = capsys.readouterr().out
+        assert all(row["key"] in shown for row in constants) and max(map(len, shown.splitlines())) <= 200
     assert main(["data", "list"]) == 0 and "digits" in capsys.readouterr().out
     assert main(["data", "info", str(recordings), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["samples"] == 60

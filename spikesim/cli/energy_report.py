@@ -1,0 +1,121 @@
+"""The folder of `spikesim energy`: energy.json, energy.csv, PNGs and one self-contained report.html."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..core.files import written
+from ..report import energy as drawn
+from ..report import figures
+from ..report.html import Page, png
+from ..units import si
+
+
+def write_report(result: dict[str, Any], out: Path) -> None:
+    """Write every figure as a PNG, and the report with all of them, into `out`."""
+    total = result["energy_J"]["total"]
+    images = {
+        "energy": png(drawn.joules_by_layer(result["tree"])), "treemap": png(drawn.treemap(result["tree"])),
+        "assumed": png(drawn.assumed_ranges(result["assumed"], total)),
+        "baselines": png(figures.energy_beside_baselines(total, result["baselines"])),
+    }  # fmt: skip
+    if result["area_mm2"] > 0:
+        images["area"] = png(drawn.treemap(result["tree"], "area_mm2"))
+    for name, image in images.items():
+        with written(out / f"{name}.png") as temporary:
+            temporary.write_bytes(image)
+    page = Page(f"spikesim energy: {result['macro']}, T = {result['steps']}")
+    _headline(page, result)
+    _energy(page, result, images)
+    _time_and_area(page, result, images)
+    _beside(page, result, images)
+    _assumed(page, result, images)
+    page.write(out / "report.html")
+
+
+def _headline(page: Page, result: dict[str, Any]) -> None:
+    chips, energy = result["chip_accuracy"], result["energy_J"]
+    ideal = result["ideal_accuracy"]
+    page.paragraph(
+        f"{chips['n']} emulated chips, {result['samples']} samples at T = {result['steps']}; means per inference."
+    )
+    page.cards(
+        [
+            ("energy per inference", si(energy["total"], "J")),
+            ("over what is assumed", f"{si(energy['low'], 'J')} to {si(energy['high'], 'J')}"),
+            ("mean accuracy of the chips", f"{100 * chips['mean']:.2f} %"),
+            *([("ideal network", f"{100 * ideal:.2f} %")] if ideal is not None else []),
+            ("latency, layer after layer", si(result["latency_s"], "s")),
+            *([("area", f"{result['area_mm2']:.3g} mm²")] if result["area_mm2"] else []),
+        ]
+    )
+    page.paragraph(result["note"], small=True)
+    for warning in result["warnings"]:
+        page.paragraph(f"Warning: {warning}")
+
+
+def _energy(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:
+    energy = result["energy_J"]
+    page.heading("Energy")
+    page.figure(images["energy"], "Mean energy per inference of every layer, by component, counted on the run.")
+    page.figure(images["treemap"], "The same as shares of the whole: layers (frames) and their components.")
+    rows = sorted(energy["by_component"].items(), key=lambda row: -row[1])
+    shares = [(k.replace("_", " "), si(v, "J"), f"{100 * v / max(energy['total'], 1e-300):.1f}") for k, v in rows]
+    page.table(("component", "energy", "share (%)"), shares, (1, 2))
+
+
+def _time_and_area(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:
+    timing, layers = result["timing"], result["tree"]["children"]
+    page.heading("Time and area")
+    path = ", ".join(name for name, _ in timing["critical_path"])
+    page.paragraph(
+        f"{si(timing['serial_s'], 's')} with layers one after the other; {si(timing['pipelined_s'], 's')} as a pipeline, "
+        f"which then gives a result every {si(timing['interval_s'], 's')}. Slowest layer: {timing['bottleneck'] or 'none'}. "
+        f"Critical path: {path or 'none'}."
+    )
+    rows = [
+        (
+            layer["name"], si(layer["seconds"], "s") if layer["seconds"] else "",
+            f"{layer['area_mm2']:.3g}" if layer["area_mm2"] else "", si(layer["joules"], "J"),
+        )
+        for layer in layers
+    ]  # fmt: skip
+    page.table(("layer", "time", "area (mm²)", "energy"), rows, (1, 2, 3))
+    if "area" in images:
+        used = result["utilisation"]
+        share = "" if used is None else f" Cells in use: {100 * used:.1f} % of the arrays'."
+        page.figure(images["area"], f"Area by layer and component.{share}")
+
+
+def _beside(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:
+    if not result["baselines"]:
+        return
+    page.heading("Beside it")
+    page.figure(images["baselines"], "The same run by other means. None of these knows an array, a wire or a clock.")
+    notes = result["baseline_notes"]
+    page.table(
+        ("baseline", "energy", "what it is"),
+        [(name, si(value, "J"), notes.get(name, "")) for name, value in result["baselines"].items()],
+        (1,),
+    )
+    for name, value in result["tops_per_watt"].items():
+        operations = si(result["operations"][name], "OP")
+        page.paragraph(f"{value:.3g} TOPS/W for {operations} per inference ({name} operations).", small=True)
+
+
+def _assumed(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:
+    page.heading("What is assumed and what is left out")
+    if any("total_J" in a for a in result["assumed"]):
+        page.figure(
+            images["assumed"], "The total when one assumed constant moves between its ends and the others stay."
+        )
+    rows = [
+        (a["key"], a["value"], " to ".join(si(v, "J") for v in a.get("total_J", ())) or "not a matter of prices", a["source"])
+        for a in result["assumed"]
+    ]  # fmt: skip
+    page.table(("assumed constant", "value", "total between its ends", "reason or source"), rows)
+    for sentence in result["excluded"]:
+        page.paragraph(f"Not included: {sentence}", small=True)
+    page.heading("Sources")
+    page.table(("constant", "source"), list(result["sources"].items()))
