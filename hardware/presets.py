@@ -23,21 +23,35 @@ from spikesim.core.ledger import Action
 from spikesim.errors import ParameterError, PresetError, RangeError, must, nearest
 from spikesim.units import measure, quantity
 
-from . import converters, devices, faults
+from . import converters, devices, faults, mappings
 from .constant import STATUS, Constant, Value, defaults, units
 from .cost.table import CostTable, Part
 from .devices.base import Device
 from .macro import Macro
+from .wires import Drive as RowDrive
+from .wires import Driven, Gated, Ideal, Wires
 
 FOLDER = Path(__file__).parent / "macros"
 TEXTS = ("name", "description", "source", "note")
-FAMILIES = {"device": (devices, "Cell"), "adc": (converters, "ADC"), "faults": (faults, "Faults")}
+FAMILIES = {
+    "device": (devices, "Cell"), "adc": (converters, "ADC"), "faults": (faults, "Faults"), "mapping": (mappings, "Mapping"),
+}  # fmt: skip
 """Tables whose `kind` names a member of a family, and the class it holds."""
-OF_THE_MACRO = ("adc.t_convert", "adc.columns_per_converter", "device.g_max_low", "device.g_max_high")
-DEFAULT_KIND = {"adc": "uniform", "faults": "given"}
+OF_THE_MACRO = (
+    "adc.t_convert",
+    "adc.columns_per_converter",
+    "device.g_max_low",
+    "device.g_max_high",
+    "mapping.by_pixel",
+)
+DEFAULT_KIND = {"adc": "uniform", "faults": "given", "mapping": "differential"}
+WIRES = {"ideal": Ideal, "driven": Driven, "gated": Gated}
+"""What `[wires] kind` may be; the rest of that table are the fields of `Wires`."""
 MACRO_UNITS = {
     "array.rows": "", "array.columns": "", "array.v_read": "V", "array.t_read": "s",
-    "adc.t_convert": "s", "adc.columns_per_converter": "", "device.g_max_low": "S", "device.g_max_high": "S",
+    "array.i_max": "A", "mapping.by_pixel": "", "wires.r_word": "ohm", "wires.r_bit": "ohm", "wires.r_source": "ohm",
+    "wires.r_sense": "ohm", "adc.t_convert": "s", "adc.columns_per_converter": "",
+    "device.g_max_low": "S", "device.g_max_high": "S",
     **{f"price.{action.value}": "J" for action in Action},
     "price.conductance_read": "J/S", "price.column_current": "J/S",
     **{f"time.{action.value}": "s" for action in Action if action is not Action.conductance_read},
@@ -120,11 +134,12 @@ def _checked(path: Path, made: Callable[[], Any]) -> Any:
 def _macro(tables: dict[str, Any], path: Path) -> Macro:
     texts = {key: _text(tables.pop(key, ""), f"{path} {key}") for key in TEXTS}
     members = _members(tables, path, tuple(FAMILIES))
+    kind = str(tables.get("wires", {}).pop("kind", "ideal"))
     constants = {c.key: c for c in _constants(tables, members, path)}
     values = {key: c.value for key, c in constants.items()}
 
     def made() -> Macro:
-        device, adc, struck = (_built(table, *members[table], values) for table in ("device", "adc", "faults"))
+        device, adc, struck, mapping = (_built(table, *members[table], values) for table in FAMILIES)
         for table, (_, member) in members.items():
             for known in defaults(member, table):
                 constants.setdefault(known.key, known)
@@ -137,10 +152,25 @@ def _macro(tables: dict[str, Any], path: Path) -> Macro:
             columns_per_converter=_whole(values, "adc.columns_per_converter"),
             prices=_under("price", numbers, Action), costs=_costs(numbers),
             g_max_range=(numbers.get("device.g_max_low", device.g_max), numbers.get("device.g_max_high", device.g_max)),
-            constants=tuple(constants.values()), note=texts["note"], faults=struck,
+            constants=tuple(constants.values()), note=texts["note"], faults=struck, mapping=mapping,
+            wires=_wires(kind, numbers), i_max=numbers.get("array.i_max", 0.0),
+            by_pixel=_whole(values, "mapping.by_pixel") if "mapping.by_pixel" in values else 0,
         )  # fmt: skip
 
     return _checked(path, made)
+
+
+def _wires(kind: str, numbers: dict[str, Any]) -> RowDrive:
+    """How a macro's rows are driven through which resistances."""
+    if kind not in WIRES:
+        raise ParameterError(must("wires.kind", f"one of {', '.join(WIRES)}", kind, nearest(kind, WIRES)))
+    given = {k.removeprefix("wires."): v for k, v in numbers.items() if k.startswith("wires.")}
+    if kind == "ideal":
+        if given:
+            rule = "left out of ideal wires"
+            raise ParameterError(must(f"wires.{next(iter(given))}", rule, "a resistance", 'kind = "driven" or "gated"'))
+        return Ideal()
+    return WIRES[kind](Wires(**{"r_word": 0.0, "r_bit": 0.0, **given}))
 
 
 def _under(table: str, numbers: dict[str, Any], kind: Any) -> dict[Any, Any]:

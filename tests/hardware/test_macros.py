@@ -16,7 +16,9 @@ from spikesim.core.ledger import Action
 from spikesim.datasets import ArrayDataset
 from spikesim.errors import PresetError
 from spikesim.hardware.mappings.differential import Mapping as DifferentialPair
+from spikesim.hardware.mappings.offset import Mapping as Offset
 from spikesim.hardware.presets import FOLDER
+from spikesim.hardware.wires import Gated, Ideal, Wires
 
 DROP = "a line left out"
 
@@ -209,3 +211,49 @@ def test_conductances_are_pairs_within_the_window() -> None:
     assert positive.max() < 1.3 * MACRO.device.g_max and np.minimum(positive, negative).max() < 2 * MACRO.device.g_min
     with pytest.raises(ss.SpikesimError, match="must be a programmed node"):
         chip.conductances("1")
+
+
+MORE = """
+[mapping]
+kind = "offset"
+slices = { value = 3, status = "assumed", source = "a test" }
+cell_bits = { value = 2, status = "assumed", source = "a test" }
+reference_column = { value = 1, status = "assumed", source = "a test" }
+by_pixel = { value = 1, status = "assumed", source = "a test" }
+
+[wires]
+kind = "gated"
+r_word = { value = "2 ohm", status = "assumed", source = "a test" }
+r_sense = { value = "0.1 kohm", status = "assumed", source = "a test" }
+"""
+
+
+def test_mappings_and_wires_are_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text((FOLDER / "taox40-projected.toml").read_text() + MORE)
+    macro = hardware.load_macro(path)
+    assert macro.mapping == Offset(3, 2, reference_column=1) and macro.by_pixel == 1
+    assert macro.wires == Gated(Wires(2.0, 0.0, r_sense=100.0))
+    assert {"mapping.slices", "wires.r_word"} <= {c.key for c in macro.assumed}
+    assert hardware.load_macro("taox40-projected").wires == Ideal()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"offset"', '"offest"', "mapping.kind must be one of the mappings, got offest; did you mean offset"),
+        ('"gated"', '"gatd"', "wires.kind must be one of ideal, driven, gated, got gatd; did you mean gated"),
+        ('"gated"', '"ideal"', "wires.r_word must be left out of ideal wires"),
+        ('"2 ohm"', '"2 V"', "wires.r_word must be given in ohm, got 2 V"),
+        ("slices =", "slice =", "must be a known key, got mapping.slice; did you mean mapping.slices"),
+        ('"offset"', '"differential"', "mapping.reference_column must be a constant of mapping.kind differential"),
+        ("value = 2,", "value = 40,", "Mapping.cell_bits must be a whole number at least 0 and at most 8, got 40"),
+        ('"2 ohm"', '"-2 ohm"', "Wires.r_word must be a resistance of at least 0 ohm"),
+    ],
+)
+def test_a_wrong_mapping_or_wire_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in MORE
+    path = tmp_path / "mine.toml"
+    path.write_text((FOLDER / "taox40-projected.toml").read_text() + MORE.replace(old, new))
+    with pytest.raises(PresetError, match=message):
+        hardware.load_macro(path)
