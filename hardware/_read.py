@@ -258,11 +258,30 @@ def sums_kernel(listed, cells, draw, sums, begin, end, team):  # type: ignore[no
         e += n
 
 
-@kernel(reference=finish_reference, depends=(philox_module, normals_module, list_module, convert_module))
-def finish_kernel(listed, sums, ids, cells, by, rule, draw, out, counts):  # type: ignore[no-untyped-def]
-    """As `finish_reference`. sums are used up."""
-    scratch = _scratch(cells)
+@kernel(
+    reference=finish_reference, items=lambda *a: len(a[7]),
+    depends=(philox_module, normals_module, list_module, convert_module),
+)  # fmt: skip
+def finish_kernel(listed, sums, ids, cells, by, rule, draw, out, counts, begin, end, team):  # type: ignore[no-untyped-def]
+    """As `finish_reference`; reads are listed row of the batch after row of the batch. sums are used up."""
+    if shared_out(begin, end, team):
+        return
+    scratch, about = _scratch(cells), listed[2]
+    first, last = _first_of(about, begin), _first_of(about, end)
     for tile in range(cells.first.size):
-        for e in range(listed[2].shape[0]):
-            if listed[2][e, 0] == tile:
+        for e in range(first, last):
+            if about[e, 0] == tile:
                 _finished(listed, e, sums[e], ids, cells, by, rule, draw, scratch, out, counts)
+
+
+@njit(nogil=True)
+def _first_of(about, r):  # type: ignore[no-untyped-def]
+    """The first read of row r of the batch, or of a later one."""
+    low, high = 0, about.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if about[middle, 2] < r:
+            low = middle + 1
+        else:
+            high = middle
+    return low

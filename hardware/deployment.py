@@ -261,9 +261,18 @@ def _warnings(chip: Chip, x: Tensor | None, survey: Survey) -> tuple[str, ...]:
         if macro.i_max and largest > macro.i_max:
             rule = f"{si(largest, 'A')} in a column, {si(macro.i_max, 'A')} is what its amplifier takes"
             said.append(f"{node}: {rule}; use smaller arrays or a lower read voltage")
+    adc = macro.adc
+    if adc.headroom >= 1 and adc.percentile == 100 and not macro.i_max and _even(chip):
+        return tuple(said)  # nothing is above the largest current met
     tally = Tally()
     _shown(chip, x, tally)
     return (*said, *clipping_warnings(tally))
+
+
+def _even(chip: Chip) -> bool:
+    """Whether all converters of a chip are alike."""
+    parts = [c.bank.periphery for c in chip.crossbars.values()]
+    return not any((p.gain != 1).any() or p.offset.any() or p.capacitors.size for p in parts)
 
 
 def clipping_warnings(tally: Tally) -> tuple[str, ...]:
