@@ -9,6 +9,7 @@ loops given beside them, which also run where JIT is off.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,8 @@ LINE = 64
 
 def aligned(*shape: int, dtype: Any = np.float32, zero: bool = True) -> np.ndarray:
     """Zeros (or anything) that begin on a cache line: where rows straddle lines, reading takes up to twice as long."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = (np.zeros if zero else np.empty)(size + LINE, np.uint8)
-    first = -raw.ctypes.data % LINE
-    return raw[first : first + size].view(dtype).reshape(shape)
+    raw = (np.zeros if zero else np.empty)(prod(shape) * np.dtype(dtype).itemsize + LINE, np.uint8)
+    return np.ndarray(shape, dtype, raw, -raw.ctypes.data % LINE)
 
 
 _INT64, _FLOAT = ir.IntType(64), ir.FloatType()

@@ -141,14 +141,12 @@ class DenseStage(Stage):
 
     def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[Bits, np.ndarray]:
         weight, bias, c, valid, first = self.packed()
-        n = self.linear.out_features
+        n, batch = self.linear.out_features, x.batch
+        membranes = simd.aligned(batch, first.size, zero=v is not None)
         if v is None:
-            membranes = simd.aligned(x.batch, first.size, zero=False)
             membranes[:] = first
         else:
-            membranes = simd.aligned(x.batch, bias.size)
             membranes[:, :n] = v
-        bits = np.empty((x.batch, x.steps, valid.size), np.uint64)
-        groups = min(x.batch, GROUPS)
+        bits, groups = np.empty((batch, x.steps, valid.size), np.uint64), min(batch, GROUPS)
         dense_kernel(x.ptr, x.idx, x.values, weight, bias, c, self.gated, valid, groups, membranes, bits)
         return Bits(bits, AS_IT_IS, self.out_shape), membranes[:, :n]
