@@ -13,6 +13,7 @@ from numba import njit
 
 from .. import surrogate as surrogate_module
 from ..core import simd
+from ..core import turned as turned_module
 from ..core.kernel import kernel, plain, shared_out
 from ..core.simd import FEW, LANES
 from ..neurons import _membrane
@@ -20,7 +21,9 @@ from ..neurons import _sixteen as sixteen_module
 from ..neurons._membrane import Coefficients, rows_of
 from ..surrogate import Slope, slope_row, slope_row_reference
 
-_rows_64, _row_spread_16, _back = simd.rows_summed_64, simd.row_spread_16, sixteen_module.back
+_rows_64, _rows_16, _row_spread_16 = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread_16
+_back = sixteen_module.back
+_tile_turned = turned_module.tile_turned
 
 
 class Grads(NamedTuple):
@@ -104,16 +107,13 @@ def adjoint_kernel(charge, c, through, code, rise, groups, grads, flow, drive, b
 
 @njit(nogil=True, error_model="numpy")
 def _gathered(first, rows, val, drive, block, out):  # type: ignore[no-untyped-def]
-    """out (outputs, n_in), outputs of one block: sums of drive (R, 64) by input; 16 inputs at a time, a cache line of out."""
+    """out (outputs, n_in), outputs of one block: sums of drive (R, 64) by input; block (inputs at a time, 64) is for them."""
     none, inputs = np.zeros(LANES, np.float32), out.shape[1]
-    for at in range(0, inputs, FEW):
-        until = min(inputs, at + FEW)
+    for at in range(0, inputs, block.shape[0]):
+        until = min(inputs, at + block.shape[0])
         for i in range(at, until):
             _rows_64(block[i - at], none, drive, rows, val, first[i], first[i + 1])
-        for o in range(out.shape[0]):
-            row = out[o]
-            for i in range(at, until):
-                row[i] = block[i - at, o]
+        _tile_turned(out, 0, out.shape[0], at, until, block, True)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -144,7 +144,7 @@ def gathered_reference(
         here[:] = table.T[: len(here)]
 
 
-@kernel(reference=gathered_reference, items=lambda *a: len(a[6]), depends=(simd,))
+@kernel(reference=gathered_reference, items=lambda *a: len(a[6]), depends=(simd, turned_module))
 def gathered_kernel(ptr, idx, val, first, rows, values, drive, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (n_out, n_in) = the gradient of W from drive (blocks, R, lanes). Events as they were: ptr, idx, val; by input:
     those of input i at first[i] : first[i + 1] of rows and values, where lanes are 64."""
@@ -156,7 +156,7 @@ def gathered_kernel(ptr, idx, val, first, rows, values, drive, out, begin, end, 
         if lanes == FEW:
             _scattered(ptr, idx, val, drive[k], np.zeros((inputs, FEW), np.float32), here)
         else:
-            _gathered(first, rows, values, drive[k], np.empty((FEW, LANES), np.float32), here)
+            _gathered(first, rows, values, drive[k], np.empty((LANES, LANES), np.float32), here)
 
 
 def entry_reference(
@@ -174,7 +174,8 @@ def entry_reference(
 
 
 @kernel(
-    reference=entry_reference, items=lambda *a: len(a[6]), depends=(simd, surrogate_module, _membrane, sixteen_module)
+    reference=entry_reference, items=lambda *a: len(a[6]),
+    depends=(simd, surrogate_module, turned_module, _membrane, sixteen_module),
 )
 def entry_kernel(  # type: ignore[no-untyped-def]
     ptr, idx, val, first, rows, values, charge, c, through, code, rise, grads, flow, bias, out, begin, end, team
@@ -192,16 +193,18 @@ def entry_kernel(  # type: ignore[no-untyped-def]
         np.zeros(lanes, np.float32),
         np.empty((steps, lanes), np.float32),
     )
+    every, ones = np.arange(steps).astype(np.int32), np.empty(0, np.float32)
     for k in range(begin, end):
         lo, row = k * lanes, rows_of(c, k * lanes, (k + 1) * lanes)
         here, total = out[lo : min(out.shape[0], lo + lanes)], bias[lo : lo + lanes]
         for b in range(batch):
             carried = flow[b, lo : lo + lanes]
             _adjoint(charge[k, b], row, through, code, rise, grads, carried, k, b, above, g, drive[b])
-            for t in range(steps):
-                for j in range(lanes):
-                    total[j] += drive[b, t, j]
+            if lanes == FEW:
+                _rows_16(total, total, drive[b], every, ones, 0, steps)
+            else:
+                _rows_64(total, total, drive[b], every, ones, 0, steps)
         if lanes == FEW:
             _scattered(ptr, idx, val, flat, np.zeros((inputs, FEW), np.float32), here)
         else:
-            _gathered(first, rows, values, flat, np.empty((FEW, LANES), np.float32), here)
+            _gathered(first, rows, values, flat, np.empty((LANES, LANES), np.float32), here)
