@@ -49,7 +49,9 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
     b = [_mixed(builder, a[4 * k + h], a[4 * k + h + 2], way) for k in range(4) for h in (0, 1) for way in pairs]
     c = [_mixed(builder, b[8 * k + h], b[8 * k + h + 4], way) for k in (0, 1) for h in range(4) for way in quarters]
     # c[8 k + 2 h + w]: columns h + 4 w and h + 4 w + 8 of rows 8 k to 8 k + 7
-    return [_mixed(builder, c[2 * h + w], c[8 + 2 * h + w], quarters[m]) for m in (0, 1) for w in (0, 1) for h in range(4)]
+    return [
+        _mixed(builder, c[2 * h + w], c[8 + 2 * h + w], quarters[m]) for m in (0, 1) for w in (0, 1) for h in range(4)
+    ]
 
 
 @intrinsic
