@@ -39,14 +39,14 @@ _rows_64, _handfuls_added, _sixteen = simd.rows_summed_64, simd.handfuls_added, 
 _lowest, _ones = simd.lowest, simd.ones
 MEMBERS = 128
 """Samples whose sums of 64 neurons lie in the nearest caches together, 32 KiB of them."""
-AHEAD = 1 << 14
-"""Sums of 64 neurons that are made ahead, 4 MiB of them."""
+AHEAD = 1 << 16
+"""Sums of 64 neurons that are made ahead, 16 MiB of them: a block's input weights come from the L3 cache once for them all."""
 
 
 def recurrent_reference(
     ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, weight: np.ndarray, around: np.ndarray, drive: np.ndarray,
     bias: np.ndarray, c: Coefficients, gated: bool, valid: np.ndarray, past: np.ndarray,
-    v: np.ndarray, bits: np.ndarray,
+    ahead: np.ndarray, v: np.ndarray, bits: np.ndarray,
 ) -> None:  # fmt: skip
     """numpy twin of `recurrent_kernel`, same arguments."""
     batch, steps, blocks = bits.shape
@@ -175,13 +175,14 @@ def _one_step(  # type: ignore[no-untyped-def]
     depends=(simd, _membrane, sixteen_module, packed_module),
 )
 def recurrent_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, team
+    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, ahead, v, bits, team
 ):
     """Events (see `SparseRaster`) through one recurrent layer of N neurons in blocks of 64.
 
     weight (blocks, n_in, 64), around (blocks, blocks 64, 64), bias (blocks 64,), zeros beyond the neurons that exist
     c      coefficients, scalars or rows (blocks 64,); valid (blocks,) uint64, ones for neurons that exist
     drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, blocks) uint64, spikes before the first step
+    ahead  (steps at a time, blocks, B, 64), of any content: where the inputs' sums are made ahead
     v      (blocks, B, 64) membranes, in and out           bits  (B, T, blocks) uint64 out
     """
     (batch, steps, blocks), slots = bits.shape, past.shape[1] + 1
@@ -189,7 +190,6 @@ def recurrent_kernel(  # type: ignore[no-untyped-def]
     most = LANES // HANDFUL * (HANDFUL + 1) * (batch // groups + 1) + HANDFUL * HANDFUL
     entries = np.empty((slots, groups, blocks, most), np.uint16)
     counts = np.zeros((slots, groups, blocks, HANDFUL + 1), np.int64)
-    ahead = np.empty((max(1, min(steps, AHEAD // (batch * blocks))), blocks, batch, LANES), np.float32)
     _fed_before(past, entries, counts, groups, first, groups, team)
     for t in range(steps):
         if t % ahead.shape[0] == 0:
@@ -262,7 +262,9 @@ class RecurrentStage(DenseStage):
         bits = np.empty((batch, steps, valid.size), np.uint64)
         # The dense product has added the first layer's bias already.
         start = fed_bias if drive.shape[0] else bias + fed_bias
-        recurrent_kernel(*lists, weight, around, drive, start, c, self.gated, valid, past, v, bits)
+        ahead = self.array(max(1, min(steps, AHEAD // (batch * valid.size))), valid.size, batch, LANES)
+        recurrent_kernel(*lists, weight, around, drive, start, c, self.gated, valid, past, ahead, v, bits)
+        self.spare(ahead)
         return bits, np.ascontiguousarray(v.swapaxes(0, 1).reshape(batch, -1)[:, : self.linear.out_features])
 
 
