@@ -68,11 +68,12 @@ class Stage:
         return self._packed
 
     def neurons(self, size: int) -> tuple[Coefficients, np.ndarray]:
-        """Coefficients, scalars or rows padded to `size`, and membranes (N,) before the first step; made again only when one of
-        the neuron's numbers has changed."""
+        """Coefficients, scalars or rows, and membranes before the first step (size,), padded to `size`; made again only when one
+        of the neuron's numbers has changed."""
         now = size, stamp(self.neuron)
         if now != self._neuron_stamp:
-            self._neurons, self._neuron_stamp = (self.coefficient_rows(size), self.first_membrane()), now
+            first = padded(self.first_membrane(), size)
+            self._neurons, self._neuron_stamp = (self.coefficient_rows(size), first), now
         return self._neurons
 
     def coefficient_rows(self, size: int) -> Coefficients:

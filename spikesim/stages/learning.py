@@ -101,14 +101,13 @@ def _forward(stage: DenseStage, x: SparseRaster, v: np.ndarray | None) -> tuple[
     lanes = FEW if len(weight) <= FEW else LANES
     blocks = blocks_of(weight, lanes, stage.array)
     size = len(blocks) * lanes
-    valid = np.packbits(np.arange(len(blocks) * 64) % 64 < lanes, bitorder="little").view(np.uint64)
-    valid[-1] = np.uint64((1 << (len(weight) - (len(blocks) - 1) * lanes)) - 1)
-    (c, initial), membranes = stage.neurons(size), simd.aligned(x.batch, size)
-    membranes[:, : len(weight)] = initial if v is None else v
+    c, first = stage.neurons(size)
+    membranes = stage.membranes(x.batch, first, v)
     charge = stage.array(len(blocks), x.batch, x.steps, lanes)
     bits = np.empty((x.batch, x.steps, len(blocks)), np.uint64)
     bias = bias_of(stage.linear, size)
-    charged_kernel(x.ptr, x.idx, x.values, blocks, bias, c, valid, min(x.batch, GROUPS), membranes, charge, bits)
+    groups = min(x.batch, GROUPS)
+    charged_kernel(x.ptr, x.idx, x.values, blocks, bias, c, stage.valid, groups, membranes, charge, bits)
     stage.spare(blocks)
     return Bits(bits, AS_IT_IS, stage.out_shape), membranes, Layer(stage, x, charge, c)
 

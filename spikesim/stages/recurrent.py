@@ -229,9 +229,8 @@ class RecurrentStage(DenseStage):
         square = np.zeros((size, size), np.float32)
         square[:n, :n] = self.around.weight.detach().numpy()
         weight, around = blocks_of(self.linear.weight.detach().contiguous().numpy(), LANES), blocks_of(square, LANES)
-        valid = np.packbits(np.arange(size) < n, bitorder="little").view(np.uint64)
         bias = bias_of(self.linear, size), bias_of(self.around, size)
-        return weight, around, bias, self.coefficient_rows(size), valid, padded(self.first_membrane(), size)
+        return weight, around, bias, self.coefficient_rows(size), self.valid, padded(self.first_membrane(), size)
 
     def run(
         self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
