@@ -152,9 +152,9 @@ class Learned(torch.autograd.Function):
                 bias = back.to_weights(weight)
             else:
                 drive = back.to_drive(weight)
-                bias = torch.from_numpy(drive).sum((1, 2)).flatten()
+                bias = torch.from_numpy(drive).sum((1, 2)).flatten() if wanted[2 * i + 1] else None
                 g = _before(weights[i], drive, ctx.layers[i - 1].charge.shape[3])
-            kept = bias[: len(weight)] if wanted[2 * i + 1] else None
+            kept = None if bias is None or not wanted[2 * i + 1] else bias[: len(weight)]
             found = [weight if wanted[2 * i] else None, kept, *found]
         return None, None, None, *found
 
@@ -170,7 +170,10 @@ def _before(weight: Tensor, drive: np.ndarray, lanes: int) -> Grads:
     rows = _neurons(drive, n).reshape(-1, n)
     if n > SUMMED or lanes != LANES:
         return _dense((rows @ weight).view(*drive.shape[1:3], inputs))
-    back = blocks_of(weight.T.contiguous().numpy(), LANES)
+    blocks = -(-inputs // LANES)
+    wide, back = np.zeros((n, blocks * LANES), np.float32), simd.aligned(blocks, n, LANES, zero=False)
+    wide[:, :inputs] = weight.detach().numpy()
+    back[:] = wide.reshape(n, blocks, LANES).swapaxes(0, 1)
     return Grads(np.empty((0, 0, 0), np.float32), rows.contiguous().numpy(), back)
 
 
