@@ -13,6 +13,7 @@ LINES = (
     ("W1 neuron layer, batch 1, spikes as bits", "w1", 2, 1, "spikesim, bit-packed", None),
     ("W1 neuron layer, batch 32", "w1", 2, 32, "spikesim, float32 spikes into", 8),
     ("W2 events to scores, batch 128", "w2", 2, 128, "spikesim, events", 28),
+    ("W2 events to scores, batch 128", "w2", 1, 128, "spikesim, events", None),
     ("W2 one sample", "w2", 1, 1, "spikesim, events", 50),
     ("W2 batch, float16 rows", "w2", 2, 128, "spikesim, events, float16", None),
     ("W2 batch, int8 rows", "w2", 2, 128, "spikesim, events, int8", None),
@@ -20,8 +21,10 @@ LINES = (
     ("recordings to events", "w2", 1, 128, "raw: spikesim, every event", 35),
     ("recordings to events, merged", "w2", 1, 128, "raw: spikesim, events of a pixel", None),
     ("W2b reservoir", "w2b", 2, 128, "spikesim, events", 16),
+    ("W2b reservoir", "w2b", 1, 128, "spikesim, events", None),
     ("W3 convolutional", "w3", 2, 16, "spikesim, events", 8),
     ("W4 training step", "w4", 2, 128, "spikesim, events", 10),
+    ("W4 training step", "w4", 1, 128, "spikesim, events", None),
 )
 """Title, claim, threads, batch, start of our row's name, and the ratio aimed at."""
 

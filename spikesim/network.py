@@ -391,13 +391,13 @@ class Network(nn.Module):
 
     def _must_fit(self, x: Tensor | SparseRaster) -> tuple[int, ...]:
         """The shape of one sample at one step, checked."""
-        raster = isinstance(x, SparseRaster)
+        raster, wanted = isinstance(x, SparseRaster), self.input_shape
         shape = (x.steps, x.batch, *x.shape) if isinstance(x, SparseRaster) else tuple(x.shape)
-        wanted = "(T, B, *shape)" if self.input_shape is None else f"(T, B, {', '.join(map(str, self.input_shape))})"
-        fits = len(shape) >= 2 and (self.input_shape is None or shape[2:] == self.input_shape)
+        fits = len(shape) >= 2 and (wanted is None or shape[2:] == wanted)
         if not fits or 0 in shape[:2]:
+            rule = "(T, B, *shape)" if wanted is None else f"(T, B, {', '.join(map(str, wanted))})"
             remedy = "time first, at least one step and one sample"
-            raise ShapeError(must("Network.x", wanted, f"{shape}{' of events' if raster else ''}", remedy))
+            raise ShapeError(must("Network.x", rule, f"{shape}{' of events' if raster else ''}", remedy))
         return shape[2:]
 
 

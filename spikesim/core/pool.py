@@ -121,10 +121,14 @@ class Stepped(Timed):
     """A compiled kernel (*args, team) whose loop over steps shares out its parts, `regions(*args)` of them, anew."""
 
     def __call__(self, *args: Any) -> None:
+        threads = torch.get_num_threads()
+        if threads < 2 or not self._joins:
+            self.compiled(*args, 0)
+            return
         regions = self._parts(*args)
         key, started = self._key(regions, args), time.perf_counter()
-        enough = self._seconds.get(key, ALONE) >= ALONE and self._joins
-        threads = torch.get_num_threads() if enough else 1
+        if self._seconds.get(key, ALONE) < ALONE:
+            threads = 1
         orders = TEAM.orders(threads, PIECES * threads)
         self.compiled(*args, orders.ctypes.data if threads > 1 else 0)
         self._seconds[key] = (time.perf_counter() - started) * threads / max(1, regions)
@@ -135,7 +139,7 @@ class Shared(Timed):
 
     def __call__(self, *args: Any) -> None:
         items = self._parts(*args)
-        if items < 2:
+        if items < 2 or torch.get_num_threads() < 2:
             self.compiled(*args, 0, items, 0)
             return
         key, begin, started = self._key(items, args), 0, time.perf_counter()

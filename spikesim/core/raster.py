@@ -128,8 +128,7 @@ class SparseRaster:
     def trusted(cls, ptr: Any, idx: Any, val: Any, steps: int, shape: tuple[int, ...]) -> SparseRaster:
         """The lists of our own kernels, not checked again."""
         self = object.__new__(cls)
-        for name, value in zip(("ptr", "idx", "val", "steps", "shape"), (ptr, idx, val, steps, shape)):
-            object.__setattr__(self, name, value)
+        self.__dict__.update(ptr=ptr, idx=idx, val=val, steps=steps, shape=shape)
         return self
 
     @classmethod

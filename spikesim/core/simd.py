@@ -9,13 +9,14 @@ loops given beside them, which also run where JIT is off.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -24,19 +25,20 @@ LANES = 64
 FEW = 16
 """The same for layers of few outputs, a readout of ten classes."""
 
-WIDE = 128 if "avx512f" in get_host_cpu_features() else LANES
-"""Outputs whose sums the vector registers hold at once, beside a row: more of them need fewer turns for each event."""
+WIDE = 128 if "avx512f" in get_host_cpu_features() and get_host_cpu_name() != "znver4" else LANES
+"""Outputs whose sums the vector registers hold at once, beside a row: more of them need fewer turns for each event. Zen 4
+works on such registers by halves and gains nothing (3 to 10 % slower)."""
 
 LINE = 64
 """Bytes of a cache line."""
+HANDFUL = 8
+"""Weight rows at most that are added to sums in memory at once, between one load of these and one store."""
 
 
 def aligned(*shape: int, dtype: Any = np.float32, zero: bool = True) -> np.ndarray:
     """Zeros (or anything) that begin on a cache line: where rows straddle lines, reading takes up to twice as long."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = (np.zeros if zero else np.empty)(size + LINE, np.uint8)
-    first = -raw.ctypes.data % LINE
-    return raw[first : first + size].view(dtype).reshape(shape)
+    raw = (np.zeros if zero else np.empty)(prod(shape) * np.dtype(dtype).itemsize + LINE, np.uint8)
+    return np.ndarray(shape, dtype, raw, -raw.ctypes.data % LINE)
 
 
 _INT64, _FLOAT = ir.IntType(64), ir.FloatType()
@@ -244,32 +246,52 @@ def _row_spread(lanes: int) -> Any:
     return row_spread
 
 
-def pairs_added_reference(sums: Any, weight: Any, pairs: Any, n: int) -> None:
-    """sums[p & 255] += weight[p >> 8] for p in pairs[:n], in that order; sums (samples, 64), weight (sources, 64)."""
-    for p in pairs[:n]:
-        sums[p & 255] += weight[p >> 8]
+def handfuls_added_reference(sums: Any, weight: Any, entries: Any, counts: Any) -> None:
+    """sums[b] += weight[i] for every i of an entry (b, i, ...), entry after entry; sums (samples, 64), weight (sources, 64).
+
+    Entries of HANDFUL sources come first, counts[HANDFUL] of them, then those of one source less, ...; after the entries of
+    each size HANDFUL places are left out.
+    """
+    at = 0
+    for n in range(HANDFUL, 0, -1):
+        for _ in range(counts[n]):
+            for i in entries[at + 1 : at + 1 + n]:
+                sums[entries[at]] += weight[i]
+            at += n + 1
+        at += HANDFUL
 
 
 @intrinsic
-def _pairs_added(typing: Any, sums: Any, weight: Any, pairs: Any, n: Any) -> Any:
+def _handfuls_added(typing: Any, sums: Any, weight: Any, entries: Any, counts: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, w, p = (_data(context, builder, t, x) for t, x in zip(signature.args[:3], args[:3]))
+        out, w, listed, many = (_data(context, builder, t, x) for t, x in zip(signature.args, args))
         nothing, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, LANES)
 
-        def row(table: Any, at: Any) -> Any:
+        def row(table: Any, place: Any) -> Any:
+            at = builder.zext(builder.load(builder.gep(listed, [place])), _INT64)
             return _vector(builder, builder.gep(table, [builder.mul(at, lanes)]), LANES)
 
-        def body(e: Any, total: Any) -> Any:
-            pair = builder.zext(builder.load(builder.gep(p, [e])), _INT64)
-            place = row(out, builder.and_(pair, ir.Constant(_INT64, 255)))
-            added = _load(builder, row(w, builder.lshr(pair, ir.Constant(_INT64, 8))))
-            builder.store(builder.fadd(_load(builder, place), added), place).align = 4
-            return total
+        def body(start: Any, n: int) -> Callable[[Any, Any], Any]:
+            def add(e: Any, total: Any) -> Any:
+                place = builder.add(start, builder.mul(e, ir.Constant(_INT64, n + 1)))
+                target = row(out, place)
+                found = _load(builder, target)
+                for i in range(n):
+                    found = builder.fadd(found, _load(builder, row(w, builder.add(place, ir.Constant(_INT64, 1 + i)))))
+                builder.store(found, target).align = 4
+                return total
 
-        _counted(builder, nothing, args[3], 1, nothing, body)
+            return add
+
+        at = nothing
+        for n in range(HANDFUL, 0, -1):
+            count = builder.load(builder.gep(many, [ir.Constant(_INT64, n)]))
+            _counted(builder, nothing, count, 1, nothing, body(at, n))
+            places = builder.mul(count, ir.Constant(_INT64, n + 1))
+            at = builder.add(at, builder.add(places, ir.Constant(_INT64, HANDFUL)))
         return context.get_dummy_value()
 
-    return types.void(sums, weight, pairs, types.intp), emit
+    return types.void(sums, weight, entries, counts), emit
 
 
 @intrinsic
@@ -347,7 +369,7 @@ _compiled = not getattr(numba.config, "DISABLE_JIT", False)
 rows_summed_64: Any = _rows_summed(LANES) if _compiled else rows_summed_reference
 rows_summed_128: Any = _rows_summed(2 * LANES) if _compiled else rows_summed_reference
 rows_summed_16: Any = _rows_summed(FEW) if _compiled else rows_summed_reference
-pairs_added: Any = _pairs_added if _compiled else pairs_added_reference
+handfuls_added: Any = _handfuls_added if _compiled else handfuls_added_reference
 row_added: Any = _row_added if _compiled else row_added_reference
 row_spread: Any = _row_spread(LANES) if _compiled else row_spread_reference
 row_spread_16: Any = _row_spread(FEW) if _compiled else row_spread_reference

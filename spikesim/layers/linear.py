@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor, nn
 
 from ..core import simd
+from ..core import turned as turned_module
 from ..core.kernel import kernel, shared_out
 from ..core.operator import Context
 from ..core.raster import SparseRaster
@@ -28,8 +28,11 @@ from ..errors import ShapeError, must
 from .counting import count_operations
 
 _rows_64, _rows_16, _row_spread = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread
+_tile_turned = turned_module.tile_turned
 GROUPS = 32
 """Parts of the batch that are shared out among threads; results do not depend on it."""
+TILE = 128
+"""Inputs of a block that are laid out at a time: a row of W is read, or written, some cache lines on end."""
 ROWS = 32
 """Rows that go through all blocks before the next: few enough for the pages of their sums, far apart, to stay known to
 the processor; enough for a sample's weight rows, which its steps share, to be read from its L2 cache."""
@@ -113,27 +116,18 @@ def blocks_reference(weight: np.ndarray, out: np.ndarray, back: bool) -> None:
             out[o // lanes, :, o % lanes] = weight[o]
 
 
-@njit(cache=True, nogil=True)
-def _tile(weight, block, first, last, at, end, back):  # type: ignore[no-untyped-def]
-    for i in range(at, end):
-        row = block[i]
-        for o in range(first, last):
-            if back:
-                weight[o, i] = row[o - first]
-            else:
-                row[o - first] = weight[o, i]
-
-
-@kernel(reference=blocks_reference, items=lambda _, out, back: len(out) * -(-out.shape[1] // FEW))
+@kernel(
+    reference=blocks_reference, items=lambda _, out, back: len(out) * -(-out.shape[1] // TILE), depends=(turned_module,)
+)
 def blocks_kernel(weight, out, back, begin, end, team):  # type: ignore[no-untyped-def]
     if shared_out(begin, end, team):
         return
     _, inputs, lanes = out.shape
-    tiles = (inputs + FEW - 1) // FEW  # a cache line of inputs of every output at a time
+    tiles = (inputs + TILE - 1) // TILE
     for item in range(begin, end):
-        k, at = item // tiles, item % tiles * FEW
-        last = min(weight.shape[0], (k + 1) * lanes)
-        _tile(weight, out[k], k * lanes, last, at, min(inputs, at + FEW), back)
+        k, at = item // tiles, item % tiles * TILE
+        last, until = min(weight.shape[0], (k + 1) * lanes), min(inputs, at + TILE)
+        _tile_turned(weight, k * lanes, last, at, until, out[k, at:until], back)
 
 
 def blocks_of(weight: np.ndarray, lanes: int = 0, array: Callable[..., np.ndarray] | None = None) -> np.ndarray:

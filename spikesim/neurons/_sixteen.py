@@ -42,8 +42,9 @@ class _Lanes:
 
 
 def _fires(u: _Lanes) -> _Lanes:
-    mask = u.builder.fcmp_ordered(">=", u.value, ir.Constant(_FLOAT, [0.0] * FEW))
-    return _Lanes(u.builder, u.builder.uitofp(mask, _FLOAT), mask)
+    nothing, ones = (ir.Constant(_FLOAT, [number] * FEW) for number in (0.0, 1.0))
+    mask = u.builder.fcmp_ordered(">=", u.value, nothing)
+    return _Lanes(u.builder, u.builder.select(mask, ones, nothing), mask)
 
 
 def _coefficient(context: Any, builder: Any, kind: Any, value: Any, at: Any) -> _Lanes:

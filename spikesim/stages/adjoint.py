@@ -13,6 +13,7 @@ from numba import njit
 
 from .. import surrogate as surrogate_module
 from ..core import simd
+from ..core import turned as turned_module
 from ..core.kernel import kernel, plain, shared_out
 from ..core.simd import FEW, LANES
 from ..neurons import _membrane
@@ -20,7 +21,9 @@ from ..neurons import _sixteen as sixteen_module
 from ..neurons._membrane import Coefficients, rows_of
 from ..surrogate import Slope, slope_row, slope_row_reference
 
-_rows_64, _row_spread_16, _back = simd.rows_summed_64, simd.row_spread_16, sixteen_module.back
+_rows_64, _rows_16, _row_spread_16 = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread_16
+_back = sixteen_module.back
+_tile_turned = turned_module.tile_turned
 
 
 class Grads(NamedTuple):
@@ -61,24 +64,27 @@ def adjoint_reference(
 
 
 @njit(nogil=True, error_model="numpy")
-def _adjoint(charge, row, through, code, rise, grads, carried, k, b, above, g, drive):  # type: ignore[no-untyped-def]
-    """Block k of sample b: charge, drive (T, lanes), carried (lanes,); above (T, lanes) and g (lanes,) zeros to write in."""
-    (steps, lanes), lo, few = charge.shape, k * charge.shape[1], grads.after.shape[1]
+def _adjoint(charge, row, through, code, rise, grads, flow, k, first, last, drive):  # type: ignore[no-untyped-def]
+    """Block k of samples first to last - 1: charge, drive (B, T, lanes); flow (B, blocks lanes)."""
+    (_, steps, lanes), lo, few = charge.shape, k * charge.shape[2], grads.after.shape[1]
+    g, above = np.zeros(lanes, np.float32), np.empty((steps, lanes), np.float32)
     none, order = np.zeros(LANES, np.float32), np.arange(few).astype(np.int32)
-    for t in range(steps):
-        for j in range(lanes):
-            above[t, j] = charge[t, j] - _membrane._pick(row.threshold, j)
-    slope_row(code, above.reshape(-1), rise, drive.reshape(-1))
-    for back_step in range(steps):
-        t = steps - 1 - back_step
-        if grads.back.shape[0]:
-            _rows_64(g, none, grads.back[k], order, grads.after[b * steps + t], 0, few)
-        else:
-            given = grads.dense[b, t, lo : lo + lanes]
-            for j in range(given.size):
-                g[j] = given[j]
-        for at in range(0, lanes, FEW):
-            _back(g, carried, charge[t], drive[t], at, row, through)
+    for b in range(first, last):
+        carried, h, out = flow[b, lo : lo + lanes], charge[b], drive[b]
+        for t in range(steps):
+            for j in range(lanes):
+                above[t, j] = h[t, j] - _membrane._pick(row.threshold, j)
+        slope_row(code, above.reshape(-1), rise, out.reshape(-1))
+        for back_step in range(steps):
+            t = steps - 1 - back_step
+            if grads.back.shape[0]:
+                _rows_64(g, none, grads.back[k], order, grads.after[b * steps + t], 0, few)
+            else:
+                given = grads.dense[b, t, lo : lo + lanes]
+                for j in range(given.size):
+                    g[j] = given[j]
+            for at in range(0, lanes, FEW):
+                _back(g, carried, h[t], out[t], at, row, through)
 
 
 @kernel(
@@ -92,28 +98,26 @@ def adjoint_kernel(charge, c, through, code, rise, groups, grads, flow, drive, b
     """
     if shared_out(begin, end, team):
         return
-    _, batch, steps, lanes = charge.shape
-    g, above = np.zeros(lanes, np.float32), np.empty((steps, lanes), np.float32)
+    _, batch, _, lanes = charge.shape
     for item in range(begin, end):
         k, group = item // groups, item % groups
-        lo, row = k * lanes, rows_of(c, k * lanes, (k + 1) * lanes)
-        for b in range(batch * group // groups, batch * (group + 1) // groups):
-            carried = flow[b, lo : lo + lanes]
-            _adjoint(charge[k, b], row, through, code, rise, grads, carried, k, b, above, g, drive[k, b])
+        first, last, row = (
+            batch * group // groups,
+            batch * (group + 1) // groups,
+            rows_of(c, k * lanes, (k + 1) * lanes),
+        )
+        _adjoint(charge[k], row, through, code, rise, grads, flow, k, first, last, drive[k])
 
 
 @njit(nogil=True, error_model="numpy")
 def _gathered(first, rows, val, drive, block, out):  # type: ignore[no-untyped-def]
-    """out (outputs, n_in), outputs of one block: sums of drive (R, 64) by input; 16 inputs at a time, a cache line of out."""
+    """out (outputs, n_in), outputs of one block: sums of drive (R, 64) by input; block (inputs at a time, 64) is for them."""
     none, inputs = np.zeros(LANES, np.float32), out.shape[1]
-    for at in range(0, inputs, FEW):
-        until = min(inputs, at + FEW)
+    for at in range(0, inputs, block.shape[0]):
+        until = min(inputs, at + block.shape[0])
         for i in range(at, until):
             _rows_64(block[i - at], none, drive, rows, val, first[i], first[i + 1])
-        for o in range(out.shape[0]):
-            row = out[o]
-            for i in range(at, until):
-                row[i] = block[i - at, o]
+        _tile_turned(out, 0, out.shape[0], at, until, block, True)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -144,7 +148,7 @@ def gathered_reference(
         here[:] = table.T[: len(here)]
 
 
-@kernel(reference=gathered_reference, items=lambda *a: len(a[6]), depends=(simd,))
+@kernel(reference=gathered_reference, items=lambda *a: len(a[6]), depends=(simd, turned_module))
 def gathered_kernel(ptr, idx, val, first, rows, values, drive, out, begin, end, team):  # type: ignore[no-untyped-def]
     """out (n_out, n_in) = the gradient of W from drive (blocks, R, lanes). Events as they were: ptr, idx, val; by input:
     those of input i at first[i] : first[i + 1] of rows and values, where lanes are 64."""
@@ -156,7 +160,7 @@ def gathered_kernel(ptr, idx, val, first, rows, values, drive, out, begin, end, 
         if lanes == FEW:
             _scattered(ptr, idx, val, drive[k], np.zeros((inputs, FEW), np.float32), here)
         else:
-            _gathered(first, rows, values, drive[k], np.empty((FEW, LANES), np.float32), here)
+            _gathered(first, rows, values, drive[k], np.empty((LANES, LANES), np.float32), here)
 
 
 def entry_reference(
@@ -174,7 +178,9 @@ def entry_reference(
 
 
 @kernel(
-    reference=entry_reference, items=lambda *a: len(a[6]), depends=(simd, surrogate_module, _membrane, sixteen_module)
+    reference=entry_reference,
+    items=lambda *a: len(a[6]),
+    depends=(simd, surrogate_module, turned_module, _membrane, sixteen_module),
 )
 def entry_kernel(  # type: ignore[no-untyped-def]
     ptr, idx, val, first, rows, values, charge, c, through, code, rise, grads, flow, bias, out, begin, end, team
@@ -187,21 +193,18 @@ def entry_kernel(  # type: ignore[no-untyped-def]
     inputs, raw = out.shape[1], np.empty(batch * steps * lanes + LANES, np.float32)
     start = -(raw.ctypes.data // 4) % LANES  # on a cache line
     flat = raw[start : start + batch * steps * lanes].reshape(batch * steps, lanes)
-    drive, g, above = (
+    drive, every, ones = (
         flat.reshape(batch, steps, lanes),
-        np.zeros(lanes, np.float32),
-        np.empty((steps, lanes), np.float32),
+        np.arange(len(flat)).astype(np.int32),
+        np.empty(0, np.float32),
     )
     for k in range(begin, end):
         lo, row = k * lanes, rows_of(c, k * lanes, (k + 1) * lanes)
         here, total = out[lo : min(out.shape[0], lo + lanes)], bias[lo : lo + lanes]
-        for b in range(batch):
-            carried = flow[b, lo : lo + lanes]
-            _adjoint(charge[k, b], row, through, code, rise, grads, carried, k, b, above, g, drive[b])
-            for t in range(steps):
-                for j in range(lanes):
-                    total[j] += drive[b, t, j]
+        _adjoint(charge[k], row, through, code, rise, grads, flow, k, 0, batch, drive)
         if lanes == FEW:
+            _rows_16(total, total, flat, every, ones, 0, every.size)
             _scattered(ptr, idx, val, flat, np.zeros((inputs, FEW), np.float32), here)
         else:
-            _gathered(first, rows, values, flat, np.empty((FEW, LANES), np.float32), here)
+            _rows_64(total, total, flat, every, ones, 0, every.size)
+            _gathered(first, rows, values, flat, np.empty((LANES, LANES), np.float32), here)

@@ -24,7 +24,8 @@ def stamp(*modules: nn.Module) -> list[int]:
         for group in (module._parameters, module._buffers):
             for t in group.values():
                 if t is not None:
-                    found += (t.data_ptr(), -1 if t.is_inference() else t._version)
+                    found.append(t.data_ptr())
+                    found.append(-1 if t.is_inference() else t._version)
     return found
 
 
@@ -67,11 +68,12 @@ class Stage:
         return self._packed
 
     def neurons(self, size: int) -> tuple[Coefficients, np.ndarray]:
-        """Coefficients, scalars or rows padded to `size`, and membranes (N,) before the first step; made again only when one of
-        the neuron's numbers has changed."""
+        """Coefficients, scalars or rows, and membranes before the first step (size,), padded to `size`; made again only when one
+        of the neuron's numbers has changed."""
         now = size, stamp(self.neuron)
         if now != self._neuron_stamp:
-            self._neurons, self._neuron_stamp = (self.coefficient_rows(size), self.first_membrane()), now
+            first = padded(self.first_membrane(), size)
+            self._neurons, self._neuron_stamp = (self.coefficient_rows(size), first), now
         return self._neurons
 
     def coefficient_rows(self, size: int) -> Coefficients:
@@ -101,8 +103,9 @@ class Stage:
         if isinstance(x, Tensor):
             out, after = self.densely(x, state)
             return out, {self.name: after}
-        spikes, v = self.spikes(x, None if state is None else state.v.reshape(x.batch, -1).numpy())
-        return spikes, {self.name: State(torch.from_numpy(v).view(x.batch, *self.neuron_shape))}
+        batch = x.batch
+        spikes, v = self.spikes(x, None if state is None else state.v.reshape(batch, -1).numpy())
+        return spikes, {self.name: State(torch.from_numpy(v).view(batch, *self.neuron_shape))}
 
     def where_sparse(self, x: SparseRaster | Tensor, always: bool) -> SparseRaster | Tensor:
         """x as events where the kernel is the faster way (`always`: in any case), else dense."""

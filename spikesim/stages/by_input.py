@@ -62,13 +62,31 @@ def placed_kernel(ptr, idx, val, free, rows, values, begin, end, team):  # type:
                     values[place] = val[e]
 
 
+def started_reference(counts: np.ndarray, first: np.ndarray, free: np.ndarray) -> None:
+    """numpy twin of `started_kernel`, same arguments."""
+    ends = np.cumsum(counts.T.ravel()).reshape(counts.shape[::-1]).T
+    free[:] = ends - counts
+    first[:-1], first[-1] = free[0], ends[-1, -1]
+
+
+@kernel(reference=started_reference)
+def started_kernel(counts, first, free):  # type: ignore[no-untyped-def]
+    """free (parts, n_in) = where the events of each part at each input begin, first (n_in + 1,) = where those of an input do."""
+    n = np.int64(0)
+    for i in range(counts.shape[1]):
+        first[i] = n
+        for part in range(counts.shape[0]):
+            free[part, i] = n
+            n += counts[part, i]
+    first[counts.shape[1]] = n
+
+
 def by_input(x: SparseRaster, inputs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Events in the order of their inputs, those of one input as before: first (n_in + 1,), rows, values (`gathered_kernel`)."""
-    counts = np.empty((PARTS, inputs), np.int64)
+    counts, free = np.empty((PARTS, inputs), np.int64), np.empty((PARTS, inputs), np.int64)
+    first = np.empty(inputs + 1, np.int64)
     counted_kernel(x.ptr, x.idx, counts)
-    ends = np.cumsum(counts.T.ravel()).reshape(inputs, PARTS).T
-    free = np.ascontiguousarray(ends - counts)
-    first = np.append(free[0], x.idx.size)
+    started_kernel(counts, first, free)
     rows, values = np.empty(x.idx.size, np.int32), np.empty(x.values.size, np.float32)
     placed_kernel(x.ptr, x.idx, x.values, free, rows, values)
     return first, rows, values

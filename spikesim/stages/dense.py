@@ -9,6 +9,7 @@ works through its samples, its 64 sums in registers, its membranes in L1. The me
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,21 @@ class DenseStage(Stage):
         if len(kept) < 2:
             kept.append(array)
 
+    @cached_property
+    def valid(self) -> np.ndarray:
+        """(words,) uint64, ones for outputs that exist."""
+        n = self.linear.out_features
+        return np.packbits(np.arange(-(-n // 64) * 64) < n, bitorder="little").view(np.uint64)
+
+    def membranes(self, batch: int, first: np.ndarray, v: np.ndarray | None) -> np.ndarray:
+        """(B, blocks lanes) before the first step: those of a run before, v (B, N), or `first` for every sample."""
+        found = simd.aligned(batch, first.size, zero=v is not None)
+        if v is None:
+            found[:] = first
+        else:
+            found[:, : v.shape[1]] = v
+        return found
+
     def lanes(self) -> int:
         """Outputs of a block: 16 where they are enough, 128 where registers and the L2 cache hold so many, else 64."""
         n, inputs = self.linear.out_features, self.linear.in_features
@@ -131,24 +147,15 @@ class DenseStage(Stage):
     def pack(self) -> tuple[Any, ...]:
         blocks = blocks_of(self.linear.weight.detach().contiguous().numpy(), self.lanes())
         size = blocks.shape[0] * blocks.shape[2]
-        exist = np.arange(-(-size // 64) * 64) < self.linear.out_features
-        words = np.packbits(exist, bitorder="little").view(np.uint64)
         bias, c = bias_of(self.linear, size), self.coefficient_rows(size)
         if self.rows != torch.float32:
             blocks, scale = narrowed(blocks, self.rows)
             bias, c = bias / scale, c._replace(gain=c.gain * scale)
-        return blocks, bias, c, words, padded(self.first_membrane(), size)
+        return blocks, bias, c, self.valid, padded(self.first_membrane(), size)
 
     def spikes(self, x: SparseRaster, v: np.ndarray | None) -> tuple[Bits, np.ndarray]:
         weight, bias, c, valid, first = self.packed()
-        n = self.linear.out_features
-        if v is None:
-            membranes = simd.aligned(x.batch, first.size, zero=False)
-            membranes[:] = first
-        else:
-            membranes = simd.aligned(x.batch, bias.size)
-            membranes[:, :n] = v
-        bits = np.empty((x.batch, x.steps, valid.size), np.uint64)
-        groups = min(x.batch, GROUPS)
+        batch, membranes = x.batch, self.membranes(x.batch, first, v)
+        bits, groups = np.empty((batch, x.steps, valid.size), np.uint64), min(batch, GROUPS)
         dense_kernel(x.ptr, x.idx, x.values, weight, bias, c, self.gated, valid, groups, membranes, bits)
-        return Bits(bits, AS_IT_IS, self.out_shape), membranes[:, :n]
+        return Bits(bits, AS_IT_IS, self.out_shape), membranes[:, : self.linear.out_features]

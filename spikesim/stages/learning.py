@@ -101,14 +101,13 @@ def _forward(stage: DenseStage, x: SparseRaster, v: np.ndarray | None) -> tuple[
     lanes = FEW if len(weight) <= FEW else LANES
     blocks = blocks_of(weight, lanes, stage.array)
     size = len(blocks) * lanes
-    valid = np.packbits(np.arange(len(blocks) * 64) % 64 < lanes, bitorder="little").view(np.uint64)
-    valid[-1] = np.uint64((1 << (len(weight) - (len(blocks) - 1) * lanes)) - 1)
-    (c, initial), membranes = stage.neurons(size), simd.aligned(x.batch, size)
-    membranes[:, : len(weight)] = initial if v is None else v
+    c, first = stage.neurons(size)
+    membranes = stage.membranes(x.batch, first, v)
     charge = stage.array(len(blocks), x.batch, x.steps, lanes)
     bits = np.empty((x.batch, x.steps, len(blocks)), np.uint64)
     bias = bias_of(stage.linear, size)
-    charged_kernel(x.ptr, x.idx, x.values, blocks, bias, c, valid, min(x.batch, GROUPS), membranes, charge, bits)
+    groups = min(x.batch, GROUPS)
+    charged_kernel(x.ptr, x.idx, x.values, blocks, bias, c, stage.valid, groups, membranes, charge, bits)
     stage.spare(blocks)
     return Bits(bits, AS_IT_IS, stage.out_shape), membranes, Layer(stage, x, charge, c)
 
@@ -153,9 +152,9 @@ class Learned(torch.autograd.Function):
                 bias = back.to_weights(weight)
             else:
                 drive = back.to_drive(weight)
-                bias = torch.from_numpy(drive).sum((1, 2)).flatten()
+                bias = torch.from_numpy(drive).sum((1, 2)).flatten() if wanted[2 * i + 1] else None
                 g = _before(weights[i], drive, ctx.layers[i - 1].charge.shape[3])
-            kept = bias[: len(weight)] if wanted[2 * i + 1] else None
+            kept = None if bias is None or not wanted[2 * i + 1] else bias[: len(weight)]
             found = [weight if wanted[2 * i] else None, kept, *found]
         return None, None, None, *found
 
@@ -171,7 +170,10 @@ def _before(weight: Tensor, drive: np.ndarray, lanes: int) -> Grads:
     rows = _neurons(drive, n).reshape(-1, n)
     if n > SUMMED or lanes != LANES:
         return _dense((rows @ weight).view(*drive.shape[1:3], inputs))
-    back = blocks_of(weight.T.contiguous().numpy(), LANES)
+    blocks = -(-inputs // LANES)
+    wide, back = np.zeros((n, blocks * LANES), np.float32), simd.aligned(blocks, n, LANES, zero=False)
+    wide[:, :inputs] = weight.detach().numpy()
+    back[:] = wide.reshape(n, blocks, LANES).swapaxes(0, 1)
     return Grads(np.empty((0, 0, 0), np.float32), rows.contiguous().numpy(), back)
 
 

@@ -4,9 +4,11 @@
     (s_t, v_t) = step(v_{t-1}, x_t)
 
 A recurrent matrix does not fit the L2 cache, and a step's spikes reach all of its rows. So the rows are read once for
-all samples: spikes are kept as pairs of source and sample, by source, and a block of 64 neurons adds every row to the
-sums of its samples, which lie in the L1 cache. The inputs' share of the sums is made some steps ahead, where a
-block's rows stay in L2 over all steps. A thread keeps to its own blocks as long as the others keep up.
+all samples, 64 sources after 64: a block of 64 neurons adds to the sums of every sample the rows of its spikes among
+them, some 3 of 64 where 5 % fire. Samples with as many spikes come one after the other, so that the sums are loaded and
+stored once for all these rows, in a loop of known length: a store for each row would take as long as all the rest.
+The inputs' share of the sums is made some steps ahead, where a block's rows stay in L2 over all steps. A thread keeps to
+its own blocks as long as the others keep up.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from ..core import simd
 from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
-from ..core.simd import FEW, LANES
+from ..core.simd import FEW, HANDFUL, LANES
 from ..graph import Edge
 from ..layers.linear import bias_of, blocks_of, padded
 from ..neurons import State, _membrane
@@ -33,18 +35,18 @@ from . import packed as packed_module
 from .dense import DenseStage
 from .packed import AS_IT_IS, Bits, listed
 
-_rows_64, _pairs_added, _sixteen = simd.rows_summed_64, simd.pairs_added, sixteen_module.sixteen
+_rows_64, _handfuls_added, _sixteen = simd.rows_summed_64, simd.handfuls_added, sixteen_module.sixteen
 _lowest, _ones = simd.lowest, simd.ones
 MEMBERS = 128
-"""Samples whose sums of 64 neurons lie in the L1 cache together, 32 KiB of them; at most 128, see `_paired`."""
-AHEAD = 1 << 14
-"""Sums of 64 neurons that are made ahead, 4 MiB of them."""
+"""Samples whose sums of 64 neurons lie in the nearest caches together, 32 KiB of them."""
+AHEAD = 1 << 16
+"""Sums of 64 neurons that are made ahead, 16 MiB of them: a block's input weights come from the L3 cache once for them all."""
 
 
 def recurrent_reference(
     ptr: np.ndarray, idx: np.ndarray, val: np.ndarray, weight: np.ndarray, around: np.ndarray, drive: np.ndarray,
     bias: np.ndarray, c: Coefficients, gated: bool, valid: np.ndarray, past: np.ndarray,
-    v: np.ndarray, bits: np.ndarray,
+    ahead: np.ndarray, v: np.ndarray, bits: np.ndarray,
 ) -> None:  # fmt: skip
     """numpy twin of `recurrent_kernel`, same arguments."""
     batch, steps, blocks = bits.shape
@@ -78,56 +80,35 @@ def listed_step(t, past, bits, fed, count, begin, end, team):  # type: ignore[no
         count[b] = listed(words, fed[b], 0, fed.shape[1])
 
 
-@njit(cache=True, nogil=True)
-def _transposed(m):  # type: ignore[no-untyped-def]
-    """64 words of 64 bits: bit i of word j becomes bit j of word i."""
-    half, mask = 32, np.uint64(0xFFFFFFFF)
-    while half:
-        for i in range(64):
-            if not i & half:
-                swap = ((m[i] >> np.uint64(half)) ^ m[i | half]) & mask
-                m[i | half] ^= swap
-                m[i] ^= swap << np.uint64(half)
-        half >>= 1
-        mask ^= mask << np.uint64(half)
-
-
 @njit(nogil=True)
-def _paired(words, k, out):  # type: ignore[no-untyped-def]
-    """Spikes of block k, words (samples,), as pairs source << 8 | sample, every sample's sources rising. -> how many"""
-    n, samples = 0, words.size
-    if samples < 16:
-        for b in range(samples):
-            word = words[b]
-            while word:
-                out[n] = (k * LANES + _lowest(word)) << 8 | b
-                n += 1
+def _handfuls(words, entries, counts):  # type: ignore[no-untyped-def]
+    """Spikes of a block of neurons, words (samples,), as `handfuls_added` takes them: every sample's sources rising."""
+    place, at = np.empty(HANDFUL + 1, np.int64), 0
+    counts[:] = 0
+    for b in range(words.size):
+        found = _ones(words[b])
+        counts[HANDFUL] += found // HANDFUL
+        counts[found % HANDFUL] += 1
+    for n in range(HANDFUL, 0, -1):
+        place[n] = at
+        at += counts[n] * (n + 1) + HANDFUL
+    for b in range(words.size):
+        word = words[b]
+        left = _ones(word)
+        while left > 0:
+            n = min(left, HANDFUL)
+            at = place[n]
+            entries[at] = b
+            for j in range(HANDFUL):  # what is too many is overwritten, or left out: no branch for each spike
+                entries[at + 1 + j] = _lowest(word)
                 word &= word - np.uint64(1)
-        return n
-    columns = np.zeros((2, 64), np.uint64)
-    for b in range(samples):
-        columns[b // 64, b % 64] = words[b]
-    for h in range((samples + 63) // 64):
-        _transposed(columns[h])
-    for j in range(64):
-        for h in range(2):
-            word, found, source = columns[h, j], 0, (k * LANES + j) << 8 | h * 64
-            if _ones(word) <= 4:  # four at a time, of which the next overwrite what is too many: no branch for each
-                for i in range(4):
-                    out[n + i] = source + _lowest(word)
-                    found += word != 0
-                    word &= word - np.uint64(1)
-                n += found
-            while word:
-                out[n] = source + _lowest(word)
-                n += 1
-                word &= word - np.uint64(1)
-    return n
+            place[n] = at + n + 1
+            left -= n
 
 
 @njit(nogil=True, error_model="numpy")
-def _fed_before(past, pairs, count, groups, begin, end, team):  # type: ignore[no-untyped-def]
-    """Pairs of the spikes before the first step; items are parts of the batch."""
+def _fed_before(past, entries, counts, groups, begin, end, team):  # type: ignore[no-untyped-def]
+    """Entries of the spikes before the first step; items are parts of the batch."""
     if shared_out(begin, end, team):
         return
     batch, delay, blocks = past.shape
@@ -136,7 +117,7 @@ def _fed_before(past, pairs, count, groups, begin, end, team):  # type: ignore[n
             slot = (t + 1) % (delay + 1)
             for k in range(blocks):
                 here = past[batch * g // groups : batch * (g + 1) // groups, t, k]
-                count[slot, g, k] = _paired(here, k, pairs[slot, g, k])
+                _handfuls(here, entries[slot, g, k], counts[slot, g, k])
 
 
 @njit(nogil=True, error_model="numpy")
@@ -166,29 +147,26 @@ def _driven(  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, error_model="numpy")
 def _one_step(  # type: ignore[no-untyped-def]
-    t, ahead, around, c, gated, valid, pairs, count, groups, v, bits, begin, end, team
+    t, ahead, around, c, gated, valid, entries, counts, groups, v, bits, begin, end, team
 ):
-    """Step t; items are blocks of 64 neurons, each for one part of the batch."""
+    """Step t; items are blocks of 64 neurons, each for one part of the batch. The sums made ahead are added to in place."""
     if shared_out(begin, end, team):
         return
-    (batch, _, blocks), slots = bits.shape, pairs.shape[0]
-    sums, fired = np.empty((batch // groups + 1, LANES), np.float32), np.empty(batch // groups + 1, np.uint64)
+    (batch, _, blocks), slots = bits.shape, entries.shape[0]
+    fired = np.empty(batch // groups + 1, np.uint64)
     for item in range(begin, end):
         k, g = item // groups, item % groups
         first, last = batch * g // groups, batch * (g + 1) // groups
-        row, given, back = rows_of(c, k * LANES, (k + 1) * LANES), ahead[t % ahead.shape[0], k], around[k]
-        for b in range(first, last):
-            for j in range(LANES):
-                sums[b - first, j] = given[b, j]
+        row, sums = rows_of(c, k * LANES, (k + 1) * LANES), ahead[t % ahead.shape[0], k, first:last]
         for source in range(blocks):
-            before = (t + 1) % slots, g, source
-            _pairs_added(sums, back, pairs[before], count[before])
+            before, back = ((t + 1) % slots, g, source), around[k, source * LANES : (source + 1) * LANES]
+            _handfuls_added(sums, back, entries[before], counts[before])
         for b in range(first, last):
             membrane, word = v[k, b], np.uint64(0)
             for at in range(0, LANES, FEW):
                 word |= _sixteen(sums[b - first], membrane, at, row, gated) << np.uint64(at)
             fired[b - first] = bits[b, t, k] = word & valid[k]
-        count[t % slots, g, k] = _paired(fired[: last - first], k, pairs[t % slots, g, k])
+        _handfuls(fired[: last - first], entries[t % slots, g, k], counts[t % slots, g, k])
 
 
 @kernel(
@@ -197,25 +175,26 @@ def _one_step(  # type: ignore[no-untyped-def]
     depends=(simd, _membrane, sixteen_module, packed_module),
 )
 def recurrent_kernel(  # type: ignore[no-untyped-def]
-    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, v, bits, team
+    ptr, idx, val, weight, around, drive, bias, c, gated, valid, past, ahead, v, bits, team
 ):
     """Events (see `SparseRaster`) through one recurrent layer of N neurons in blocks of 64.
 
     weight (blocks, n_in, 64), around (blocks, blocks 64, 64), bias (blocks 64,), zeros beyond the neurons that exist
     c      coefficients, scalars or rows (blocks 64,); valid (blocks,) uint64, ones for neurons that exist
     drive  (T, B, N) added to the sums, or (0, B, N)      past  (B, delay, blocks) uint64, spikes before the first step
+    ahead  (steps at a time, blocks, B, 64), of any content: where the inputs' sums are made ahead
     v      (blocks, B, 64) membranes, in and out           bits  (B, T, blocks) uint64 out
     """
     (batch, steps, blocks), slots = bits.shape, past.shape[1] + 1
     groups, first = (batch + MEMBERS - 1) // MEMBERS, np.int64(0)
-    pairs = np.empty((slots, groups, blocks, LANES * (batch // groups + 1) + 4), np.uint32)
-    count = np.zeros((slots, groups, blocks), np.int64)
-    ahead = np.empty((max(1, min(steps, AHEAD // (batch * blocks))), blocks, batch, LANES), np.float32)
-    _fed_before(past, pairs, count, groups, first, groups, team)
+    most = LANES // HANDFUL * (HANDFUL + 1) * (batch // groups + 1) + HANDFUL * HANDFUL
+    entries = np.empty((slots, groups, blocks, most), np.uint16)
+    counts = np.zeros((slots, groups, blocks, HANDFUL + 1), np.int64)
+    _fed_before(past, entries, counts, groups, first, groups, team)
     for t in range(steps):
         if t % ahead.shape[0] == 0:
             _driven(t, ptr, idx, val, weight, drive, bias, ahead, groups, first, blocks * groups, team)
-        _one_step(t, ahead, around, c, gated, valid, pairs, count, groups, v, bits, first, blocks * groups, team)
+        _one_step(t, ahead, around, c, gated, valid, entries, counts, groups, v, bits, first, blocks * groups, team)
 
 
 class Past(NamedTuple):
@@ -250,9 +229,8 @@ class RecurrentStage(DenseStage):
         square = np.zeros((size, size), np.float32)
         square[:n, :n] = self.around.weight.detach().numpy()
         weight, around = blocks_of(self.linear.weight.detach().contiguous().numpy(), LANES), blocks_of(square, LANES)
-        valid = np.packbits(np.arange(size) < n, bitorder="little").view(np.uint64)
         bias = bias_of(self.linear, size), bias_of(self.around, size)
-        return weight, around, bias, self.coefficient_rows(size), valid, padded(self.first_membrane(), size)
+        return weight, around, bias, self.coefficient_rows(size), self.valid, padded(self.first_membrane(), size)
 
     def run(
         self, x: SparseRaster | Tensor, states: Mapping[Any, Any], *, always: bool
@@ -283,7 +261,9 @@ class RecurrentStage(DenseStage):
         bits = np.empty((batch, steps, valid.size), np.uint64)
         # The dense product has added the first layer's bias already.
         start = fed_bias if drive.shape[0] else bias + fed_bias
-        recurrent_kernel(*lists, weight, around, drive, start, c, self.gated, valid, past, v, bits)
+        ahead = self.array(max(1, min(steps, AHEAD // (batch * valid.size))), valid.size, batch, LANES)
+        recurrent_kernel(*lists, weight, around, drive, start, c, self.gated, valid, past, ahead, v, bits)
+        self.spare(ahead)
         return bits, np.ascontiguousarray(v.swapaxes(0, 1).reshape(batch, -1)[:, : self.linear.out_features])
 
 

@@ -186,7 +186,8 @@ def test_recurrent_stage_kernel(delay: int, batch: int, given: bool, graded: boo
     for run in (recurrent.recurrent_kernel, recurrent.recurrent_reference):
         v, bits = np.full((words, batch, 64), 0.1, np.float32), np.zeros((batch, 7, words), np.uint64)
         bias = linear.padded(np.linspace(0, 0.1, n), size)
-        run(x.ptr, x.idx, x.values, weight, around, drive, bias, rows(size, given), delay > 1, valid, past, v, bits)
+        c, ahead = rows(size, given), np.full((3, words, batch, 64), np.nan, np.float32)
+        run(x.ptr, x.idx, x.values, weight, around, drive, bias, c, delay > 1, valid, past, ahead, v, bits)
         ran.append((v, bits))
     assert ran[0][1].any()
     same(*zip(*ran))

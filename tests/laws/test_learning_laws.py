@@ -90,14 +90,16 @@ def test_events_in_the_order_of_their_inputs(graded: bool) -> None:
         owner = np.repeat(np.arange(x.ptr.size - 1), np.diff(x.ptr))[mine]
         same((row[first[i] : first[i + 1]], owner))
         same((value[first[i] : first[i + 1]], x.values[mine] if graded else value[:0]))
-    for count, place in (
-        (by_input.counted_kernel, by_input.placed_kernel), (by_input.counted_reference, by_input.placed_reference),
-    ):  # fmt: skip
+    for count, start, place in (
+        (by_input.counted_kernel, by_input.started_kernel, by_input.placed_kernel),
+        (by_input.counted_reference, by_input.started_reference, by_input.placed_reference),
+    ):
         counts, found, values = np.zeros((3, 40), np.int64), np.zeros_like(row), np.zeros_like(value)
+        begun, free = np.zeros(41, np.int64), np.zeros_like(counts)
         count(x.ptr, x.idx, counts)
-        free = np.ascontiguousarray(np.cumsum(counts.T.ravel()).reshape(40, 3).T - counts)
+        start(counts, begun, free)
         place(x.ptr, x.idx, x.values, free, found, values)
-        ran.append((counts, free, found, values))
+        ran.append((counts, begun, free, found, values))
     same(*zip(*ran))
 
 
