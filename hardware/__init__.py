@@ -17,6 +17,8 @@ _HOMES = {
     "chips": ("Chip", "load_chip"),
     "deployment": ("deploy", "sample_chips"),
     "energy": ("EnergyReport", "estimate", "price"),
+    "ann": ("ann_of", "ann_on_chip", "estimate_ann"),
+    "comparison": ("Comparison", "compare"),
     "constant": ("Constant",),
     "cost.processing_element": ("processing_element_cost",),
     "cost.technology": ("area_ratio", "energy_ratio"),
