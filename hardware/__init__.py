@@ -20,6 +20,7 @@ _HOMES = {
     "ann": ("ann_of", "ann_on_chip", "estimate_ann"),
     "comparison": ("Comparison", "compare"),
     "constant": ("Constant",),
+    "cost.converters": ("survey_joules", "with_bits"),
     "cost.processing_element": ("processing_element_cost",),
     "cost.technology": ("area_ratio", "energy_ratio"),
     "fit": ("DeviceFit", "fit_device"),
