@@ -15,6 +15,7 @@ import spikesim as ss
 from spikesim import hardware
 from spikesim.cli.demo_study import run_fold
 from spikesim.datasets import load
+from spikesim.units import si
 
 MACROS = ("taox40-projected", "isaac32", "neurram130")
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -36,3 +37,25 @@ def measure() -> list[dict[str, Any]]:
             found.append({"macro": name, **row, **ends, "area_mm2": report.area_mm2})
         found += [{"macro": name, "verdict": sentence} for sentence in compared.verdicts()]
     return found
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The results as the table of docs/energy.md."""
+    lines = ["| network | " + " | ".join(MACROS) + " |", "| --- |" + " --- |" * len(MACROS)]
+    measured = [r for r in rows if "network" in r]
+    for network in dict.fromkeys(r["network"] for r in measured):
+        cells = {r["macro"]: r for r in measured if r["network"] == network}
+        texts = [
+            f"{100 * r['accuracy']:.1f} %, {si(r['joules'], 'J')}, {si(r['seconds'], 's')}"
+            for r in (cells[m] for m in MACROS)
+        ]
+        lines.append(f"| {network} | " + " | ".join(texts) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    import json
+
+    from benchmarks.harness import RESULTS
+
+    print(table([json.loads(line) for line in (RESULTS / "energy.jsonl").read_text().splitlines()]))

@@ -100,6 +100,15 @@ def _beside(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> Non
             f"The ANN behind this network, on the same arrays and converters with inputs of {ann['bits']} bits: "
             f"{si(ann['energy_J'], 'J')}, {100 * ann['accuracy']:.2f} %. Spikes cost {ratio:.3g} times as much."
         )
+    if "comparison" in result:
+        head = ("network", "accuracy (%)", "energy", "latency")
+        rows = [
+            (r["network"], f"{100 * (r['accuracy'] or 0):.2f}", si(r["joules"], "J"), si(r["seconds"], "s"))
+            for r in result["comparison"]["rows"]
+        ]
+        page.table(head, rows, (1, 2, 3))
+        for sentence in result["comparison"]["verdicts"]:
+            page.paragraph(sentence[0].upper() + sentence[1:] + ".")
     notes = result["baseline_notes"]
     page.table(
         ("baseline", "energy", "what it is"),
