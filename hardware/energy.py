@@ -1,97 +1,46 @@
 """From counts to joules, seconds and square millimetres: `price` for a ledger, `estimate` for a chip and labelled data.
 
 Counts come from the run itself; prices from the macro's TOML, each with source and status. What is computed how:
-`cost/pricing.py` (joules and what is assumed), `cost/timing.py`, `cost/floorplan.py`, `cost/baselines.py`.
+`cost/pricing.py` (joules and what is assumed), `cost/timing.py`, `cost/floorplan.py`, `cost/baselines.py`, `ann.py`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from spikesim.core.ledger import Action, Key, Ledger
+from spikesim.core.ledger import Action, Ledger
 from spikesim.core.params import number
 from spikesim.datasets.base import ArrayDataset, EventDataset
 from spikesim.errors import DatasetError, SpikesimError, must
 from spikesim.evaluation import evaluate
 from spikesim.network import Network
 
-from .cost import floorplan
+from .ann import BITS, estimate_ann, has_ann
+from .chips import Chip
 from .cost.baselines import NOTES, Operations, baselines
-from .cost.pricing import assumptions, charges, spent, summed
-from .cost.report import EnergyReport, write_rows
-from .cost.timing import timing
-from .cost.tree import Share, grown
-from .deployment import Chip, clipping_warnings
-from .macro import Macro
+from .cost.price import price
+from .cost.report import EnergyReport, OnChip, write_rows
+from .deployment import clipping_warnings
 from .tally import Tally
 
 __all__ = ["EnergyReport", "estimate", "operations", "price", "write_rows"]
 
 
-def price(
-    ledger: Ledger, macro: Macro, *, steps: int | None = None, order: Sequence[str] = (),
-    edges: Iterable[tuple[str, str]] | None = None, **known: Any,
-) -> EnergyReport:  # fmt: skip
-    """What a ledger's counts cost on a macro.
-
-    steps    T of the counted run: what a pipeline overlaps, and how many neurons stand behind the counted updates; None
-             leaves membranes out of the area
-    order    nodes in the order of execution;   edges   (source, target) between them; without them a chain, by name
-    known    further fields of the report
-    """
-    counted = sorted({key.node for key in ledger.total})
-    layers = [*(n for n in order if n in counted), *(n for n in counted if n not in order)]
-    arrays = {n: sorted({k.tile for k in ledger.total if k.node == n and k.tile}) for n in layers}
-    arrays = {name: tiles for name, tiles in arrays.items() if tiles}
-    neurons = {} if steps is None else _neurons(ledger, steps)
-    edges = None if edges is None else list(edges)
-
-    def timed(macro: Macro) -> Any:
-        return timing(ledger, macro, layers, steps=steps or 1, edges=edges)
-
-    def shares(macro: Macro, conductance: float = 1.0) -> dict[Share, float]:
-        found, watts = spent(ledger, macro, conductance), floorplan.leaking(macro, arrays, neurons)
-        seconds = timed(macro).serial if watts else 0.0
-        return {**found, **{share: value * seconds for share, value in watts.items()}}
-
-    assumed, low, high = assumptions(macro, lambda m, conductance: math.fsum(shares(m, conductance).values()))
-    joules, times = shares(macro), timed(macro)
-    tree = grown(joules, floorplan.areas(macro, arrays, neurons), layers, times.tiles)
-    error = math.fsum(
-        ledger.standard_error(key) * charge.joules for key in ledger.total for charge in charges(key.action, macro)
-    )
-    energy = {
-        "total": tree.joules, "low": min(low, tree.joules), "high": max(high, tree.joules), "standard_error": error,
-        "ci95": [tree.joules - 1.96 * error, tree.joules + 1.96 * error],
-        "by_component": summed(joules, 2), "by_layer": summed(joules, 0),
-    }  # fmt: skip
-    return EnergyReport(
-        macro=macro, energy_J=energy, tree=tree, timing=times, assumptions=assumed, samples=ledger.samples,
-        ledger=ledger, **known,
-    )  # fmt: skip
-
-
-def _neurons(ledger: Ledger, steps: int) -> dict[str, int]:
-    """Neurons of every node: its updates over the steps."""
-    updates = (Key(n, "", Action.neuron_update) for n in sorted({k.node for k in ledger.total}))
-    counts = {key.node: ledger.mean(key) for key in updates if key in ledger.total}
-    return {name: math.ceil(count / max(steps, 1)) for name, count in counts.items() if count}
-
-
 def estimate(
-    chip: Chip, data: EventDataset | ArrayDataset | Any, *, steps: int | None = None, beside: bool = True
-) -> EnergyReport:
+    chip: Chip, data: EventDataset | ArrayDataset | Any, *, steps: int | None = None, beside: bool = True,
+    ann_bits: Sequence[int] = BITS,
+) -> EnergyReport:  # fmt: skip
     """Run labelled data through a chip and price what was counted.
 
     data    recordings (rasters of `steps` bins), labelled arrays (shown at every step), (x, y) arrays, or a DataLoader
             or other iterable of (x, y) batches
     steps   time steps; None takes those the chip is bound to
-    beside  also run the network the chip came from on the same data: its accuracy and operation counts
+    beside  also run the network the chip came from on the same data: its accuracy and operation counts; and the ANN
+            behind it, where it was converted, on the chip's own arrays with inputs of `ann_bits` bits
     Raises DatasetError for other data, ParameterError for steps that are not given.
     """
     bound = chip.conversion.steps if chip.conversion is not None else None
@@ -100,14 +49,17 @@ def estimate(
     data = data if isinstance(data, (EventDataset, ArrayDataset)) else _gathered(data)
     if not len(data):
         raise DatasetError(must("estimate.data", "at least one labelled sample", "none"))
-    chip = chip.bound(count) if isinstance(data, EventDataset) else chip
+    unbound, chip = chip, chip.bound(count) if isinstance(data, EventDataset) else chip
     counted, tally, known = Ledger(), Tally(), dict[str, Any]()
     found = evaluate(chip.watched(tally), data, steps=count, ledger=counted)
     if beside:
         ideal = Ledger()
         known["ideal_accuracy"] = evaluate(chip.source, data, steps=count, ledger=ideal).accuracy
-        done = operations(chip.source, ideal, data)
-        known["baselines"], known["baseline_notes"] = baselines(done), NOTES
+        done, dense = operations(chip.source, ideal, data), _anns(unbound, data, ann_bits)
+        known["ann"] = tuple(dense)
+        fair = {f"ann_same_macro_{a.bits}bit": a.joules for a in dense}
+        said = {f"ann_same_macro_{a.bits}bit": f"{ON_CHIP}; accuracy {100 * a.accuracy:.2f} %" for a in dense}
+        known["baselines"], known["baseline_notes"] = {**fair, **baselines(done)}, {**said, **NOTES}
         known["operations"] = {"effective": done.effective, "ann": done.ann}
     warnings = dict.fromkeys((*chip.warnings, *clipping_warnings(tally)))
     known |= {"accuracy": found.accuracy, "warnings": tuple(warnings), "clipped": tally.clipped_share()}
@@ -115,6 +67,17 @@ def estimate(
     return price(
         counted, chip.macro, steps=count, order=chip.network.order, edges=edges, utilisation=_utilisation(chip), **known
     )
+
+
+ON_CHIP = "the ANN on this chip's arrays and converters, inputs bit by bit"
+
+
+def _anns(chip: Chip, data: EventDataset | ArrayDataset, bits: Sequence[int]) -> list[OnChip]:
+    """The ANN behind the chip's network on the chip, once for each number of bits; nothing where none is known."""
+    if not has_ann(chip.source) or chip.source.calibration is None:
+        return []
+    reports = {b: estimate_ann(chip, data, bits=b) for b in bits}
+    return [OnChip(b, r.accuracy or 0.0, r.energy_J["total"], r.latency_s) for b, r in reports.items()]
 
 
 def _utilisation(chip: Chip) -> float | None:

@@ -7,7 +7,7 @@ pays for whole tiles. Links between chips belong to no layer; rated power counts
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..macro import Macro
 from .table import PARTS, Part, Per
@@ -61,23 +61,26 @@ def _laid_out(
     macro: Macro, table: Mapping[Part, float], arrays: Mapping[str, Iterable[str]], neurons: Mapping[str, int]
 ) -> dict[Share, float]:
     found: dict[Share, float] = {}
-
-    def add(layer: str, tile: str, part: Part, count: float) -> None:
-        if count and table[part]:
-            key = layer, tile, PARTS[part][1]
-            found[key] = found.get(key, 0.0) + count * table[part]
-
-    for part in table:
-        per = PARTS[part][0]
-        for layer, tiles in arrays.items():
-            names = list(tiles)
-            cores = -(-len(names) // macro.costs.arrays_per_core)
-            whole = {Per.core: cores, Per.tile: -(-cores // macro.costs.cores_per_tile)}
-            if per in whole:
-                add(layer, SHARED, part, whole[per])
-            for name in names:
-                add(layer, name, part, _in_array(macro, per))
-        if per is Per.membrane_bit:
-            for layer, count in neurons.items():
-                add(layer, "", part, count * macro.costs.membrane_bits)
+    for part, value in table.items():
+        per, component = PARTS[part]
+        for layer, tile, count in _places(macro, per, arrays, neurons):
+            if count and value:
+                key = layer, tile, component
+                found[key] = found.get(key, 0.0) + count * value
     return found
+
+
+def _places(
+    macro: Macro, per: Per, arrays: Mapping[str, Iterable[str]], neurons: Mapping[str, int]
+) -> Iterator[tuple[str, str, float]]:
+    """Layer, tile and number of everything that a part stands once for."""
+    if per is Per.membrane_bit:
+        yield from ((layer, "", count * macro.costs.membrane_bits) for layer, count in neurons.items())
+        return
+    for layer, tiles in arrays.items():
+        names = list(tiles)
+        cores = -(-len(names) // macro.costs.arrays_per_core)
+        whole = {Per.core: cores, Per.tile: -(-cores // macro.costs.cores_per_tile)}
+        if per in whole:
+            yield layer, SHARED, whole[per]
+        yield from ((layer, name, _in_array(macro, per)) for name in names)

@@ -19,6 +19,8 @@ from ..macro import Macro
 from .table import COMPONENTS, Part
 from .tree import Share
 
+WINDOW = "device.g_max"
+"""The constant that all conductances follow."""
 NANO = 1e-9
 """Siemens of one count of conductance."""
 
@@ -93,7 +95,7 @@ def assumptions(macro: Macro, total: Callable[[Macro, float], float]) -> tuple[t
 
 def _limits(constant: Constant, macro: Macro) -> dict[str, float]:
     """Both ends of what a constant may be; empty where they are not known."""
-    if constant.key == "device.g_max":
+    if constant.key == WINDOW:
         return dict(zip(("low", "high"), macro.g_max_range))
     value = constant.value
     if isinstance(value, tuple) or (constant.low is None and constant.high is None):
@@ -104,23 +106,30 @@ def _limits(constant: Constant, macro: Macro) -> dict[str, float]:
     }
 
 
+READ = {"array.v_read": "v_read", "array.t_read": "t_read"}
+CONDUCTANCE = {"price.conductance_read": "array_price", "price.column_current": "current_price"}
+ACTIONS = {f"price.{action.value}": action for action in Action}
+LEAKS = {f"leakage.{part.value}": part for part in Part}
+"""Constants that a total follows: fields of a macro, of its cost table, prices by action, leakages by part."""
+
+
 def _moved(variant: Variant, key: str, value: float) -> Variant | None:
     """The variant with one constant at another value; None where that is not a matter of prices."""
     macro, conductance = variant
-    table, _, name = key.partition(".")
-    if key == "device.g_max":
-        return macro, conductance * value / macro.device.g_max
-    if key in ("array.v_read", "array.t_read"):
-        return macro.varied(**{name: value}), conductance
-    if key in ("price.conductance_read", "price.column_current"):
-        field = {"conductance_read": "array_price", "column_current": "current_price"}[name]
-        return macro.varied(costs=replace(macro.costs, **{field: value})), conductance  # type: ignore[arg-type]
-    if table == "price":
-        return macro.varied(prices={**macro.prices, Action(name): value}), conductance
-    if table == "leakage":
-        leakages = {**macro.costs.leakages, Part(name): value}
-        return macro.varied(costs=replace(macro.costs, leakages=leakages)), conductance
-    return None
+    costs, changes = macro.costs, dict[str, Any]()
+    if key == WINDOW:
+        conductance *= value / macro.device.g_max
+    elif key in READ:
+        changes = {READ[key]: value}
+    elif key in CONDUCTANCE:
+        changes = {"costs": replace(costs, **{CONDUCTANCE[key]: value})}  # type: ignore[arg-type]
+    elif key in ACTIONS:
+        changes = {"prices": {**macro.prices, ACTIONS[key]: value}}
+    elif key in LEAKS:
+        changes = {"costs": replace(costs, leakages={**costs.leakages, LEAKS[key]: value})}
+    else:
+        return None
+    return macro.varied(**changes), conductance
 
 
 def summed(shares: Mapping[Share, float], which: int) -> dict[str, float]:

@@ -35,6 +35,20 @@ ROW = (
 
 
 @dataclass(frozen=True)
+class OnChip:
+    """The ANN behind a network on the same chip: bits of its inputs, accuracy, joules and seconds per inference."""
+
+    bits: int
+    accuracy: float
+    joules: float
+    seconds: float
+
+    def to_json(self) -> dict[str, float]:
+        """Plain values."""
+        return {"bits": self.bits, "accuracy": self.accuracy, "energy_J": self.joules, "latency_s": self.seconds}
+
+
+@dataclass(frozen=True)
 class EnergyReport:
     """Joules of one inference, where they go, and what they are compared with. Made by `estimate` and `price`.
 
@@ -45,6 +59,7 @@ class EnergyReport:
     timing      serial and pipelined latency, and the critical path
     assumptions the assumed constants, with the totals at the ends of each where they are known
     baselines   joules of the same inference by other means, by name (`baseline_notes` says what they are)
+    ann         the ANN behind the network on the same chip, the first of the baselines (empty where none is known)
     operations  OP (one multiplication or one addition) per inference: "effective" for the events that came, "ann" for
                 one dense pass of the network it came from (both empty from `price`)
     utilisation programmed cells over the cells of all arrays used (None from `price`)
@@ -61,6 +76,7 @@ class EnergyReport:
     ledger: Ledger
     baselines: dict[str, float] = field(default_factory=dict)
     baseline_notes: dict[str, str] = field(default_factory=dict)
+    ann: tuple[OnChip, ...] = ()
     operations: dict[str, float] = field(default_factory=dict)
     utilisation: float | None = None
     accuracy: float | None = None
@@ -72,6 +88,11 @@ class EnergyReport:
     def latency_s(self) -> float:
         """Seconds per inference, layers one after the other."""
         return self.timing.serial
+
+    @property
+    def energy_delay(self) -> float:
+        """Joule seconds: the total times the latency."""
+        return float(self.energy_J["total"] * self.latency_s)
 
     @property
     def area_mm2(self) -> float:
@@ -131,7 +152,8 @@ class EnergyReport:
             "samples": self.samples, "assumed": [a.to_json() for a in self.assumptions],
             "excluded": list(self.excluded), "warnings": list(self.warnings), "note": self.macro.note,
             "clipped": dict(self.clipped), "timing": self.timing.to_json(), "utilisation": self.utilisation,
-            "operations": self.operations, "tops_per_watt": self.tops_per_watt, "baseline_notes": self.baseline_notes,
+            "ann_on_macro": [a.to_json() for a in self.ann], "operations": self.operations,
+            "tops_per_watt": self.tops_per_watt, "baseline_notes": self.baseline_notes,
             "tree": self.tree.to_json(), "sources": {c.key: c.source for c in self.macro.constants},
         }  # fmt: skip
 
@@ -156,6 +178,7 @@ class EnergyReport:
         lines += [
             f"  {name:<20} {si(v, 'J'):>10}   {notes.get(name, '')}".rstrip() for name, v in self.baselines.items()
         ]
+        lines += [self._against(a) for a in self.ann]
         lines += self._assumed_lines()
         lines.append(f"  left out: {'; '.join(self.excluded)}")
         lines += [f"  note: {self.macro.note}"] if self.macro.note else []
@@ -181,6 +204,11 @@ class EnergyReport:
         time = si(branch.seconds, "s") if branch.seconds else ""
         area = f"{1e6 * branch.area:.3g} mm²" if branch.area else ""
         return f"{self._line(branch.name, branch.joules)} {time:>10} {area:>10}  {arrays or ''}".rstrip()
+
+    def _against(self, ann: OnChip) -> str:
+        ratio = self.energy_J["total"] / max(ann.joules, 1e-300)
+        points = 100 * ((self.accuracy or 0.0) - ann.accuracy)
+        return f"  spikes cost {ratio:.3g} times what the ANN at {ann.bits} bits costs on this chip, at {points:+.2f} points"
 
     def _assumed_lines(self) -> list[str]:
         """The assumed constants: first those whose ends are known, with what they do to the total."""

@@ -18,7 +18,7 @@ from typing import Any
 from spikesim.core.params import number
 from spikesim.errors import ParameterError, must
 
-SOURCE = "Stillmaker and Baas, Integration 58, 2017"
+SOURCE = "Accelergy's table, after Stillmaker and Baas 2017"
 
 
 def energy_ratio(from_node: float, from_supply: float, to_node: float, to_supply: float) -> float:

@@ -24,8 +24,17 @@ def one_chip(
     if index == 0:
         found["rows"] = list(report.rows())
     if board:
-        found["board_J"] = hardware.price(report.ledger, hardware.load_macro(board)).energy_J["total"]
+        found["board_J"] = hardware.price(report.ledger, hardware.load_macro(board), steps=steps).energy_J["total"]
     return found
+
+
+def compared(network: Any, data: Any, macro: str, steps: list[int], seeds: Any) -> dict[str, Any]:
+    """The first chip's spiking network at several T beside its ANN: rows, and in words which costs less."""
+    from spikesim import hardware
+
+    chip = hardware.deploy(network, hardware.load_macro(macro), seeds=seeds.child("chip", 0))
+    found = hardware.compare(chip, data, steps=steps)
+    return {"rows": found.rows(), "verdicts": found.verdicts(), "text": str(found)}
 
 
 def chip_accuracy(accuracies: list[float]) -> dict[str, Any]:

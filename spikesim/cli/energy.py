@@ -20,6 +20,7 @@ from .common import (
     finish,
     progress,
     read_part,
+    steps_list,
 )
 from .models import MODEL_HELP, read_network
 
@@ -30,6 +31,9 @@ def energy(
     macro: Annotated[str, typer.Option(help="Macro name or TOML file (`spikesim macros`).")] = "taox40-projected",
     chips: Annotated[int, typer.Option(help="Emulated chips to sample.")] = 4,
     steps: Steps = 16,
+    compare: Annotated[
+        str, typer.Option(help='Also compare these numbers of steps, like "1,4,16", with the ANN on the first chip.')
+    ] = "",
     out: Out = Path("energy"),
     dt: Dt = None,
     data: Root = None,
@@ -45,13 +49,14 @@ def energy(
     from ..core.seeds import Seeds
     from ..hardware.energy import write_rows
     from ..jobs import parallel_map
-    from .chips import averaged, chip_accuracy, one_chip
+    from .chips import averaged, chip_accuracy, compared, one_chip
     from .energy_report import write_report
 
     number("--steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
     number("--chips", chips, at_least=1, integer=True, remedy="the number of chips to sample")
     started, network = time.perf_counter(), read_network(model, dt)
     hardware.load_macro(macro)
+    several = steps_list(compare) if compare else []
     held_out = read_part(dataset, "test", data)
     folder(out, "--out")
     jobs = [(network, held_out, macro, k, steps, Seeds(seed)) for k in range(chips)]
@@ -65,11 +70,14 @@ def energy(
         "chip_accuracy": chip_accuracy([f["accuracy"] for f in found]), **averaged(found),
         "seconds": time.perf_counter() - started,
     }  # fmt: skip
+    if several:
+        result["comparison"] = compared(network, held_out, macro, several, Seeds(seed))
     write_json(out / "energy.json", result)
     write_rows(out / "energy.csv", found[0]["rows"])
     write_report(result, out)
     files = ", ".join(str(out / name) for name in ("report.html", "energy.csv", "energy.json"))
-    finish(result, [found[0]["text"], *_summary(result), f"written: {files}"], as_json)
+    beside = [result["comparison"]["text"]] if several else []
+    finish(result, [found[0]["text"], *_summary(result), *beside, f"written: {files}"], as_json)
 
 
 def _summary(result: dict) -> list[str]:  # type: ignore[type-arg]

@@ -46,6 +46,7 @@ def _headline(page: Page, result: dict[str, Any]) -> None:
             ("over what is assumed", f"{si(energy['low'], 'J')} to {si(energy['high'], 'J')}"),
             ("mean accuracy of the chips", f"{100 * chips['mean']:.2f} %"),
             *([("ideal network", f"{100 * ideal:.2f} %")] if ideal is not None else []),
+            *[(f"the ANN at {a['bits']} bits on this chip", si(a["energy_J"], "J")) for a in result["ann_on_macro"]],
             ("latency, layer after layer", si(result["latency_s"], "s")),
             *([("area", f"{result['area_mm2']:.3g} mm²")] if result["area_mm2"] else []),
         ]
@@ -93,6 +94,21 @@ def _beside(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> Non
         return
     page.heading("Beside it")
     page.figure(images["baselines"], "The same run by other means. None of these knows an array, a wire or a clock.")
+    for ann in result["ann_on_macro"]:
+        ratio = result["energy_J"]["total"] / max(ann["energy_J"], 1e-300)
+        page.paragraph(
+            f"The ANN behind this network, on the same arrays and converters with inputs of {ann['bits']} bits: "
+            f"{si(ann['energy_J'], 'J')}, {100 * ann['accuracy']:.2f} %. Spikes cost {ratio:.3g} times as much."
+        )
+    if "comparison" in result:
+        head = ("network", "accuracy (%)", "energy", "latency")
+        rows = [
+            (r["network"], f"{100 * (r['accuracy'] or 0):.2f}", si(r["joules"], "J"), si(r["seconds"], "s"))
+            for r in result["comparison"]["rows"]
+        ]
+        page.table(head, rows, (1, 2, 3))
+        for sentence in result["comparison"]["verdicts"]:
+            page.paragraph(sentence[0].upper() + sentence[1:] + ".")
     notes = result["baseline_notes"]
     page.table(
         ("baseline", "energy", "what it is"),

@@ -15,7 +15,7 @@ from .figures import ACCENT, INK, PALE, SECOND, _axes
 COLOURS = {
     "array": "#0b6e99", "row_drivers": "#5aa7c7", "converters": "#d9730d", "shift_add": "#f0b27a", "digital": "#9b9a97",
     "code_transport": "#0f7b6c", "spike_routing": "#6fb7ab", "input_buffers": "#6940a5", "output_buffers": "#a78bc9",
-    "tile_buffer": "#6940a5", "neurons": "#ad1a72", "membrane_memory": "#dd8fbd", "control": "#64473a", "leakage": "#e03e3e",
+    "tile_buffer": "#6940a5", "neurons": "#7d1454", "membrane_memory": "#b3478a", "control": "#64473a", "leakage": "#e03e3e",
 }  # fmt: skip
 """One colour for each component, the same in every figure."""
 

@@ -148,7 +148,8 @@ def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Fig
     figure, axis = _axes(height=3.0)
     rows = [("this run on the macro", total), *baselines.items()]
     rows = [(k, v) for k, v in rows if v > 0][::-1]
-    axis.barh([k.replace("_", " ") for k, _ in rows], [v for _, v in rows], color=[*[PALE] * (len(rows) - 1), ACCENT])
+    names = [k.replace("_", " ").replace("ann ", "ANN ").replace("snn ", "SNN ") for k, _ in rows]
+    axis.barh(names, [v for _, v in rows], color=[*[PALE] * (len(rows) - 1), ACCENT])
     axis.set_xscale("log")
     for i, (_, value) in enumerate(rows):
         axis.annotate(f" {si(value, 'J')}", (value, i), va="center", fontsize=8)

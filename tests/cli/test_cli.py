@@ -89,13 +89,38 @@ def test_convert_simulate_energy(recordings: Path, tmp_path: Path, capsys: pytes
         8,
     )
     assert (
-        main([str(a) for a in ("energy", "net", recordings, "--chips", 2, "--steps", 4, "--out", "joules", "--json")])
+        main(
+            [
+                str(a)
+                for a in (
+                    "energy",
+                    "net",
+                    recordings,
+                    "--chips",
+                    2,
+                    "--steps",
+                    4,
+                    "--compare",
+                    "1,2",
+                    "--out",
+                    "joules",
+                    "--json",
+                )
+            ]
+        )
         == 0
     )
     found = json.loads(capsys.readouterr().out)
     assert (
         found["chip_accuracy"]["n"] == 2 and found["energy_J"]["total"] > 0 and found["assumed"] and found["excluded"]
     )
+    assert [r["network"] for r in found["comparison"]["rows"]] == [
+        "SNN, T = 1",
+        "SNN, T = 2",
+        "ANN, 8 bits",
+        "ANN, 4 bits",
+    ]
+    assert len(found["comparison"]["verdicts"]) == 2 and [a["bits"] for a in found["ann_on_macro"]] == [8, 4]
     total = found["energy_J"]["total"]
     assert (
         found["tree"]["joules"] == pytest.approx(total, rel=1e-12) and found["area_mm2"] > 0 and found["latency_s"] > 0

@@ -216,6 +216,20 @@ def test_prices_move_to_another_node() -> None:
         hardware.load_macro("ideal").scaled(16e-9, 0.8)
 
 
+def test_bits_of_a_converter_have_their_price() -> None:
+    """The bound at its tabulated points, rising with bits and nodes; a macro with other bits; the rest is refused."""
+    assert hardware.survey_joules(8, 40e-9) == pytest.approx(2.607e-12)
+    assert hardware.survey_joules(10, 65e-9) == pytest.approx(12.5e-12)
+    rising = [hardware.survey_joules(b, 32e-9) for b in range(4, 11)]
+    assert rising == sorted(rising) and rising[1] == pytest.approx(math.sqrt(rising[0] * rising[2]))
+    macro = hardware.with_bits(hardware.load_macro("taox40-projected"), 6)
+    assert macro.adc.bits == 6 and macro.prices[Action.column_convert] == pytest.approx(1.620e-12)
+    assert "moved from 8 to 6 bits" in next(c.source for c in macro.constants if c.key == "price.column_convert")
+    for bits, node, said in ((3, 40e-9, "at least 4"), (8, 45e-9, "one of 22, 32, 40, 65 nm, got 45 nm")):
+        with pytest.raises(ss.SpikesimError, match=said):
+            hardware.survey_joules(bits, node)
+
+
 def test_operations_count_twice_for_a_multiplication() -> None:
     """1 OP = one multiplication or one addition: binary inputs add, graded inputs multiply and add, a dense pass both."""
     found = report()
