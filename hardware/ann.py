@@ -27,7 +27,7 @@ from .chips import Chip
 from .cost.price import price
 from .cost.report import EnergyReport
 from .crossbar import Programmed
-from .deployment import _drives as drives_of
+from .deployment import drives_of
 from .tally import Survey, Tally
 
 BITS = (8, 4)

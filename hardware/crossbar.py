@@ -227,8 +227,7 @@ class Crossbar:
         for row_tile in range(self.tiles[0]):
             drives, reads = sums[:, row_tile, DRIVES], sums[:, row_tile, READS]
             for column_tile, here in enumerate(np.diff(edges)):
-                outputs = (here - mapping.referenced) // mapping.cells
-                codes = outputs * mapping.cells // (2 if mapping.subtracts else 1) + mapping.referenced
+                outputs, codes = map(round, mapping.converted(here))
                 conversions = reads * codes
                 added = reads * (codes - outputs) + (drives if self.bank.laid.shift and not column_tile else 0)
                 booked = {

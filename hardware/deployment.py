@@ -65,7 +65,7 @@ def deploy(
     if not chosen:
         raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
     x = _calibration_input(network, calibration, seeds)
-    drives = _drives(network, chosen, x, analog_bits)
+    drives = drives_of(network, chosen, x, analog_bits)
     maps = dict(measured or {})
     for name in set(maps) - set(chosen):
         raise GraphError(must("deploy.measured", "of nodes on crossbars", name, nearest(name, chosen)))
@@ -137,7 +137,7 @@ def _bound(network: Network, steps: int) -> Network:
     return network.bound(steps) if unbound else network
 
 
-def _drives(network: Network, chosen: list[str], x: Tensor | None, bits: int) -> dict[str, Drive]:
+def drives_of(network: Network, chosen: list[str], x: Tensor | None, bits: int) -> dict[str, Drive]:
     """Each node's drive, from what reaches it when the ideal network runs on the calibration inputs."""
     if x is None:
         return {name: Drive(0, True) for name in chosen}

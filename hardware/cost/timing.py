@@ -89,16 +89,8 @@ def _reads(ledger: Ledger, macro: Macro, converted: Key) -> tuple[float, float]:
     cells, rows = (
         ledger.mean(Key(converted.node, converted.tile, a)) for a in (Action.cell_read, Action.row_drive)
     )  # fmt: skip
-    codes = _codes(macro, cells / max(rows, 1e-300))
+    _, codes = macro.mapping.converted(cells / max(rows, 1e-300))
     return ledger.mean(converted) / max(codes, 1), min(codes, macro.columns_per_converter)
-
-
-def _codes(macro: Macro, columns: float) -> float:
-    """Conversions of one read of an array with so many columns in use: pairs that are subtracted before are converted
-    once."""
-    mapping = macro.mapping
-    outputs = (columns - mapping.referenced) / mapping.cells
-    return outputs * mapping.cells / (2 if mapping.subtracts else 1) + mapping.referenced
 
 
 def _digital(ledger: Ledger, macro: Macro, layer: str) -> float:

@@ -75,6 +75,11 @@ class Mapping:
         """Whether currents of cells 2k and 2k + 1 are subtracted before they are converted, by signed converters."""
         return False
 
+    def converted(self, columns: float) -> tuple[float, float]:
+        """Outputs that so many columns of an array hold, and how many codes one read of them gives."""
+        outputs = (columns - self.referenced) / self.cells
+        return outputs, outputs * self.cells / (2 if self.subtracts else 1) + self.referenced
+
     def lay(self, weights: np.ndarray, g_min: float, g_max: float) -> Laid:
         """weights (rows, n_out) -> conductances in [g_min, g_max]. ParameterError for weights that are not finite."""
         if not np.isfinite(weights).all():
