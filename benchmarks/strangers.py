@@ -200,7 +200,7 @@ SHORT = tuple((recipe, steps) for steps in (1, 2, 4, 8, 16) for recipe in ("auto
 
 FEW = 2000
 
-BATCH = 100
+BATCH = 10
 
 
 def measure() -> list[dict[str, Any]]:

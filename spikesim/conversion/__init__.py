@@ -11,6 +11,8 @@ _HOMES = {
     "report": ("ConversionReport", "LayerReport"),
     "calibrate": ("LightCalibration", "PotentialCalibration"),
     "delayed_readout": ("DelayedReadout",),
+    "fitted_neurons": ("FittedNeurons",),
+    "fitted_readout": ("FittedReadout",),
     "fold_batch_norm": ("FoldBatchNorm",),
     "fold_padding": ("FoldPadding",),
     "gaussian_threshold": ("GaussianThreshold",),

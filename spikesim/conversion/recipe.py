@@ -9,6 +9,8 @@ from typing import Protocol
 from ..errors import ParameterError, must, nearest
 from .calibrate import LightCalibration, PotentialCalibration
 from .draft import Draft
+from .fitted_neurons import FittedNeurons
+from .fitted_readout import FittedReadout
 from .fold_batch_norm import FoldBatchNorm
 from .fold_padding import FoldPadding
 from .gaussian_threshold import GaussianThreshold
@@ -81,18 +83,20 @@ def _burst(steps: int | None) -> tuple[Step, ...]:
 
 
 def _binary(steps: int | None) -> tuple[Step, ...]:
-    more = () if steps is None else (LightCalibration(steps),)
+    more = () if steps is None else (FittedNeurons(steps), FittedReadout(steps))
     return *GRAPH, _best(steps), InitialPotential(), *more
 
 
 def _advanced(steps: int | None) -> tuple[Step, ...]:
-    more = () if steps is None else (LightCalibration(steps), PotentialCalibration(steps))
+    more = () if steps is None else (FittedNeurons(steps), PotentialCalibration(steps), FittedReadout(steps))
     return *GRAPH, _best(steps), InitialPotential(), *more
 
 
 def _cos(steps: int | None) -> tuple[Step, ...]:
     presteps = 8 if steps is None else max(1, steps // 2)
-    return *GRAPH, _best(None if steps is None else steps - presteps), InitialPotential(), OffsetCorrection(presteps)
+    more = () if steps is None else (LightCalibration(steps),)
+    best = _best(None if steps is None else steps - presteps)
+    return *GRAPH, best, InitialPotential(), OffsetCorrection(presteps), *more
 
 
 def _srp(steps: int | None) -> tuple[Step, ...]:
@@ -123,9 +127,9 @@ RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
 signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or the maxima:
             lossless as T grows
 levels      signed, four thresholds in powers of two: up to 15 spikes a step on 4 event lines
-binary      unsigned spikes, thresholds for T, biases calibrated at T
+binary      unsigned spikes; thresholds, first membranes and biases fitted to the real drive at T, readout delayed
 advanced    the same, and first membranes calibrated per neuron
-cos         unsigned spikes, the first half of T spent on finding offsets
+cos         unsigned spikes, the first half of T spent on finding offsets, biases calibrated at T
 burst       unsigned, up to 3 spikes a step
 max         unsigned, thresholds at the maxima: lossless for a constant drive
 percentile  unsigned, thresholds at 99.9 %
