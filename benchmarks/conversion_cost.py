@@ -31,7 +31,7 @@ from benchmarks.harness import median_ratio, resumed, spent
 from benchmarks.strangers import ResNet14, stranger
 from spikesim.conversion import RECIPES
 from spikesim.datasets.base import ArrayDataset
-from spikesim.early_exit import chosen_confidence, evaluate_early
+from spikesim.early_exit import chosen_lead, evaluate_early
 from spikesim.evaluation import evaluate
 
 NAME, IMAGES, BATCH = "cifar10_resnet14", 1000, 100
@@ -77,18 +77,18 @@ def memory(given: Given, recipe: str, steps: int) -> dict[str, Any]:
 
 
 def leave(given: Given, recipe: str, steps: int) -> dict[str, Any]:
-    """Early exit at the confidence that 256 calibration inputs choose, and the whole run."""
+    """Early exit by leads that 256 calibration inputs choose, and the whole run."""
     ann, learn, held_out = given
     network, _ = ss.convert(ann, calibration=learn, steps=steps, recipe=recipe)
     shown = ArrayDataset(learn[:256], np.zeros(len(learn[:256]), np.int64))
-    confidence = chosen_confidence(network, shown, steps=steps)
+    rule = chosen_lead(network, shown, steps=steps)
     started = time.perf_counter()
-    early = evaluate_early(network, held_out, confidence, steps=steps, batch=BATCH)
+    early = evaluate_early(network, held_out, rule, steps=steps, batch=BATCH)
     middle = time.perf_counter()
     full = evaluate(network, held_out, steps=steps, batch=BATCH)
     seconds = {"early_s": middle - started, "whole_s": time.perf_counter() - middle}
     return {
-        "images": len(held_out), "confidence": confidence.threshold, "accuracy": full.accuracy,
+        "images": len(held_out), "accuracy": full.accuracy,
         "early_accuracy": early.accuracy, "mean_steps": early.mean_steps, **seconds,
     }  # fmt: skip
 

@@ -36,12 +36,14 @@ def oracles(rows: list[Row]) -> str:
     lines = []
     for name, mine in by_stranger([row for row in rows if row["most"] is None]):
         cos = next((row for row in mine if row["recipe"] == "cos"), None)
-        early = next((row for row in mine if "early_accuracy" in row), None)
+        early = next((row for row in mine if "early_drop_points" in row), None)
         offset = [f"{100 * cos['accuracy']:.2f} %", f"{100 * cos['oracle_accuracy']:.2f} %"] if cos else ["", ""]
-        left = [f"{100 * early['accuracy']:.2f} %", f"{100 * early['early_accuracy']:.2f} %",
-                f"{early['early_mean_steps']:.1f}"] if early else [""] * 3  # fmt: skip
+        left = [""] * 3
+        if early:
+            gap = f"{early['early_drop_points'] + 0:.2f} ± {early['early_standard_error_points']:.2f}"
+            left = [f"{100 * early['accuracy']:.2f} %", gap, f"{early['early_mean_steps']:.1f}"]
         lines.append([name, *offset, *left])
-    head = ["network", "cos, T = 8 + 8", "oracle, T = 8", "signed, T = 32", "with early exit", "mean T"]
+    head = ["network", "cos, T = 8 + 8", "oracle, T = 8", "signed, T = 32", "early exit loses", "mean T"]
     return markdown(head, lines)
 
 

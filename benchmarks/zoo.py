@@ -3,7 +3,7 @@
 Each network has random weights (seed 0), and then weights trained for a minute's worth of steps on blurred noise with
 labels of a random teacher. Thresholds are maxima over the inputs that are measured on, so nothing is clipped and what
 is left falls with T.
-`.venv-peers/bin/python -m benchmarks zoo`; ZOO=name,name measures some.
+`.venv-peers/bin/python -m benchmarks zoo`, which goes on where it was interrupted; ZOO=name,name measures some.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import copy
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,35 +22,51 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import spikesim as ss
+from benchmarks.harness import resumed
 from benchmarks.zoo_models import ZOO, Entry
 
 STEPS = (32, 64, 256, 1024)
-LAST_BINARY = (64, 256, 1024)
+CONVERTERS = (
+    ("spikesim", "signed"), ("spikesim", "max"), ("SpikingJelly", "99.9%"), ("SpikingJelly", "max"),
+    ("SpikingJelly", "ltb"),
+)  # fmt: skip
+"""Whose converter, which of its recipes."""
 
 
-def measure(width: int = 2, samples: int = 4) -> list[dict[str, Any]]:
+def measure() -> list[dict[str, Any]]:
     """Rows {network, weights, converter, recipe, steps, relative_error, slope, neurons, error}."""
-    names = os.environ.get("ZOO", ",".join(ZOO)).split(",")
-    return [row for name in names for row in rows_of(name, width, samples)]
+    return resumed("zoo", cases(os.environ.get("ZOO", ",".join(ZOO)).split(",")), row_of)
 
 
-def rows_of(name: str, width: int, samples: int, steps: tuple[int, ...] = STEPS) -> Iterator[dict[str, Any]]:
-    """One network with random and with trained weights."""
+def cases(names: Iterable[str], width: int = 2, samples: int = 4) -> list[dict[str, Any]]:
+    """Every network with random and with trained weights (a file is not trained), by every converter."""
+    return [
+        {"network": name, "weights": weights, "width": width, "samples": samples, "converter": whose, "recipe": recipe}
+        for name in names
+        for weights in ("random", "trained")[: 1 if name == "onnx_mnist8" else 2]
+        for whose, recipe in CONVERTERS
+    ]
+
+
+def row_of(case: dict[str, Any], steps: tuple[int, ...] = STEPS) -> dict[str, Any]:
+    """One converter on one network."""
+    ann, x, wanted = _network(case["network"], case["weights"], case["width"], case["samples"])
+    lossless = {"lossless": ZOO[case["network"]].lossless}
+    if case["converter"] == "spikesim":
+        return lossless | ours(ann, x, wanted, case["recipe"], steps)
+    return lossless | spikingjelly(ann, x, wanted, case["recipe"])
+
+
+@lru_cache(maxsize=1)
+def _network(name: str, weights: str, width: int, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network in eval mode, inputs, and its answers."""
     entry = ZOO[name]
-    for weights in ("random", "trained"):
-        ann = entry.network(width)
-        if weights == "trained":
-            if name == "onnx_mnist8":  # a file is not trained
-                continue
-            trained(ann, entry)
-        x = entry.inputs(samples, seed=2)
-        with torch.no_grad():
-            wanted = ann(x)
-        about = {"network": name, "weights": weights, "lossless": entry.lossless, "width": width, "samples": samples}
-        for recipe in ("signed", "max"):
-            yield about | ours(ann, x, wanted, recipe, steps)
-        for recipe in ("99.9%", "max", "ltb"):
-            yield about | spikingjelly(ann, x, wanted, recipe)
+    ann = entry.network(width)
+    if weights == "trained":
+        trained(ann, entry)
+    x = entry.inputs(samples, seed=2)
+    with torch.no_grad():
+        return ann, x, ann(x)
 
 
 def trained(ann: nn.Module, entry: Entry, batches: int = 20) -> None:
@@ -79,7 +96,7 @@ def ours(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: tuple[in
     found = {t: relative(ss.run(snn, x, steps=t).readout, wanted) for t in steps}
     slope = float(np.polyfit(np.log(steps[1:]), np.log([found[t] for t in steps[1:]]), 1)[0])
     return {
-        "converter": "spikesim", "recipe": recipe, "converted": True, "neurons": len(report.layers),
+        "converted": True, "neurons": len(report.layers),
         "float_operators": len(report.float_operators), "relative_error": {str(t): v for t, v in found.items()},
         "slope": slope,
     }  # fmt: skip
@@ -87,7 +104,6 @@ def ours(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: tuple[in
 
 def spikingjelly(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: int = 32) -> dict[str, Any]:
     """SpikingJelly's result on the same network, or what it says; absent where it is not installed."""
-    about: dict[str, Any] = {"converter": "SpikingJelly", "recipe": recipe}
     try:
         from benchmarks.agreement import stubs
 
@@ -95,7 +111,7 @@ def spikingjelly(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: 
         from spikingjelly.activation_based import ann2snn
         from spikingjelly.activation_based import functional as state
     except ImportError as error:
-        return {**about, "converted": None, "error": f"not installed ({error})"}
+        return {"converted": None, "error": f"not installed ({error})"}
     loader = [(x, torch.zeros(len(x)))]
     try:
         if recipe == "ltb":
@@ -108,8 +124,8 @@ def spikingjelly(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: 
             mean = sum(snn(x) for _ in range(steps)) / steps
     except Exception as error:  # whatever a peer says to a stranger's model is the result
         said = re.sub(r" at 0x\w+", "", (str(error).strip().splitlines() or [""])[0])[:120]
-        return {**about, "converted": False, "error": f"{type(error).__name__}: {said}"}
-    return {**about, "converted": True, "relative_error": {str(steps): relative(mean, wanted)}}
+        return {"converted": False, "error": f"{type(error).__name__}: {said}"}
+    return {"converted": True, "relative_error": {str(steps): relative(mean, wanted)}}
 
 
 def relative(got: Tensor, wanted: Tensor) -> float:

@@ -21,7 +21,7 @@ _HOMES = {
     "core.ledger": ("Action", "Ledger"),
     "core.raster": ("SparseRaster",),
     "core.seeds": ("Seeds",),
-    "early_exit": ("Confidence", "chosen_confidence", "evaluate_early", "run_until"),
+    "early_exit": ("Lead", "chosen_lead", "evaluate_early", "run_until"),
     "engine": ("EventDriven", "Fused", "Reference", "Run", "run"),
     "errors": ("SpikesimError",),
     "layers": ("DelayedLinear", "SparseLinear"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +61,7 @@ def convert(
         networks = _networks(ann, learn, wanted, recipe)
         exchange = None if nir is None else _exchanged(networks, held_out)
         runs = _evaluated(networks, held_out, seed)
-        early = _early(networks[max(networks)][0], learn, held_out, max(networks), seed)
+        early = _early(networks[max(networks)][0], learn, held_out, runs[max(networks)], max(networks), seed)
         costs = {t: _cost(network, held_out, t) for t, (network, _) in networks.items()}
     result = _result(reference, networks, runs, costs) | early
     saved = _saved(out, networks)
@@ -113,22 +114,20 @@ def _evaluated(
     return runs
 
 
-def _early(network: Network, learn: Any, held_out: Any, steps: int, seed: int) -> dict[str, Any]:
-    """The largest T with early exit, at a confidence chosen on the calibration data; nothing where a run cannot be cut."""
+def _early(network: Network, learn: Any, held_out: Any, whole: Evaluation, steps: int, seed: int) -> dict[str, Any]:
+    """The largest T with early exit, by leads chosen on the calibration data; nothing where a run cannot be cut."""
     from ..core.seeds import Seeds
-    from ..early_exit import chosen_confidence, evaluate_early
+    from ..early_exit import chosen_lead, evaluate_early
+    from ..evaluation import paired_gap
 
     if network.uncut or steps == 1:
         return {}
-    confidence = chosen_confidence(network, learn, steps=steps, seeds=Seeds(seed))
-    found = evaluate_early(network, held_out, confidence, steps=steps, seeds=Seeds(seed))
-    about = {
-        "steps": steps,
-        "confidence": confidence.threshold,
-        "scale": confidence.scale,
-        "mean_steps": found.mean_steps,
-    }
-    return {"early_exit": {**about, "accuracy": found.accuracy}}
+    rule = chosen_lead(network, learn, steps=steps, seeds=Seeds(seed))
+    found = evaluate_early(network, held_out, rule, steps=steps, seeds=Seeds(seed))
+    gap, error = paired_gap(whole.right, found.right)
+    about = {"steps": steps, "mean_steps": found.mean_steps, "accuracy": found.accuracy}
+    leads = [lead if math.isfinite(lead) else None for lead in rule.leads]  # None: no exit there
+    return {"early_exit": {**about, "gap": {"mean": gap, "standard_error": error}, "leads": leads}}
 
 
 def _cost(network: Network, held_out: Any, steps: int) -> dict[str, float]:
@@ -226,8 +225,8 @@ def _lines(result: dict[str, Any], networks: dict[int, tuple[Network, Conversion
     )
     early = result.get("early_exit")
     ended = (
-        f"early exit at confidence {early['confidence']:.4g}: {100 * early['accuracy']:.2f} % after {early['mean_steps']:.1f} of "
-        f"{early['steps']} steps on average"
+        f"early exit: {100 * early['accuracy']:.2f} %, {100 * early['gap']['mean']:+.2f} ± "
+        f"{100 * early['gap']['standard_error']:.2f} points, after {early['mean_steps']:.1f} of {early['steps']} steps on average"
     ) if early else ""  # fmt: skip
     return [*lines, head, *rows, said, *([ended] if ended else [])]
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import ParameterError, must, nearest
+from .best_of import BestOf
 from .calibrate import LightCalibration, PotentialCalibration
 from .draft import Draft
+from .fitted_neurons import FittedNeurons
 from .fold_batch_norm import FoldBatchNorm
 from .fold_padding import FoldPadding
 from .gaussian_threshold import GaussianThreshold
@@ -80,19 +82,26 @@ def _burst(steps: int | None) -> tuple[Step, ...]:
     return *GRAPH, Burst(3), _best(steps), InitialPotential()
 
 
+def _chosen(steps: int | None, ways: tuple[tuple[Step, ...], ...]) -> tuple[Step, ...]:
+    return () if steps is None else (BestOf(steps, ways),)
+
+
 def _binary(steps: int | None) -> tuple[Step, ...]:
-    more = () if steps is None else (LightCalibration(steps),)
-    return *GRAPH, _best(steps), InitialPotential(), *more
+    ways = () if steps is None else ((LightCalibration(steps),), (FittedNeurons(steps),))
+    return *GRAPH, _best(steps), InitialPotential(), *_chosen(steps, ways)
 
 
 def _advanced(steps: int | None) -> tuple[Step, ...]:
-    more = () if steps is None else (LightCalibration(steps), PotentialCalibration(steps))
-    return *GRAPH, _best(steps), InitialPotential(), *more
+    first = () if steps is None else (LightCalibration(steps), FittedNeurons(steps))
+    ways = tuple((step, PotentialCalibration(step.steps)) for step in first)
+    return *GRAPH, _best(steps), InitialPotential(), *_chosen(steps, ways)
 
 
 def _cos(steps: int | None) -> tuple[Step, ...]:
     presteps = 8 if steps is None else max(1, steps // 2)
-    return *GRAPH, _best(None if steps is None else steps - presteps), InitialPotential(), OffsetCorrection(presteps)
+    more = () if steps is None else (LightCalibration(steps),)
+    best = _best(None if steps is None else steps - presteps)
+    return *GRAPH, best, InitialPotential(), OffsetCorrection(presteps), *more
 
 
 def _srp(steps: int | None) -> tuple[Step, ...]:
@@ -123,9 +132,10 @@ RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
 signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or the maxima:
             lossless as T grows
 levels      signed, four thresholds in powers of two: up to 15 spikes a step on 4 event lines
-binary      unsigned spikes, thresholds for T, biases calibrated at T
+binary      unsigned spikes, thresholds for T; biases calibrated at T, or thresholds, first membranes and biases fitted
+            to the real drive, and the readout delayed: what errs least
 advanced    the same, and first membranes calibrated per neuron
-cos         unsigned spikes, the first half of T spent on finding offsets
+cos         unsigned spikes, the first half of T spent on finding offsets, biases calibrated at T
 burst       unsigned, up to 3 spikes a step
 max         unsigned, thresholds at the maxima: lossless for a constant drive
 percentile  unsigned, thresholds at 99.9 %

@@ -1,9 +1,13 @@
 """CorrectedIF: integrate-and-fire that finds its offset in a first presentation and starts the next one corrected.
 
     first presentation, presteps = R steps:   run v(t), n = sum of spikes, from the usual start
-    v(R) < 0 and n > 0            one spike too many:   v(0) -= max(threshold, least h at a spike)
-    v(R) >= threshold and n < R   one spike too few:    v(0) += max(threshold, threshold - largest h at a silent step)
-    then the steps that count, from the corrected start
+    k = floor(v(R) / threshold),  -n <= k <= R - n:   how many spikes too few, or below 0 too many
+    k < 0    v(0) += (k + 1) threshold - least h at a spike
+    k > 0    v(0) += (k - 1) threshold + max(threshold, threshold - largest h at a silent step)
+    then the steps that count, from the corrected start: the first R of them have k spikes more
+
+The method's authors correct one spike per presentation (k = -1 or 1); all of them take no more steps, and the count of
+R steps is then that of a drive that is known whole.
 
     residual (SRP): no correction, but neurons with v(R) <= 0 stay silent: what they fired, they owed
 
@@ -16,6 +20,8 @@ presentation count as steps of the run.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -26,6 +32,9 @@ from ..errors import ShapeError, must
 from .base import Neuron, State, short
 
 BLOCK = 1024
+
+SLACK = np.float32(1e-5)
+"""Share of the threshold by which a correction leaves the edge of a spike, so that rounding does not decide."""
 
 
 def corrected_reference(
@@ -43,10 +52,11 @@ def corrected_reference(
         count += fires
         v[...] = np.where(fires, h - threshold, h)
     silent = residual & (v <= 0)
-    over = (v < 0) & (count > 0) & (not residual)
-    under = (v >= threshold) & (count < presteps) & (not residual)
-    v[...] = np.where(over, v0 - np.maximum(threshold, least), v0 + 0 * v)
-    v[...] = np.where(under, v0 + np.maximum(threshold, threshold - most), v)
+    k = np.floor(v / threshold).clip(-count, presteps - count).astype(x.dtype) * (not residual)
+    one = x.dtype.type(1)
+    slack = SLACK * threshold
+    v[...] = np.where(k < 0, v0 + (k + one) * threshold - (least - slack), v0 + 0 * v)
+    v[...] = np.where(k > 0, v0 + (k - one) * threshold + (np.maximum(threshold, threshold - most) + slack), v)
     for t in range(presteps, x.shape[0]):
         h = v + x[t]
         fires = (h >= threshold) & ~silent
@@ -65,7 +75,7 @@ def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end
         for i in range(lo, min(size, lo + BLOCK)):
             start, level = v0[i], threshold[i]
             u, count = start, 0
-            least, most = level + np.inf, level - np.inf
+            least, most = level + np.float32(np.inf), level - np.float32(np.inf)
             for t in range(presteps):
                 h = u + x[t, b, i]
                 if h >= level:
@@ -76,10 +86,11 @@ def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end
                     most = max(most, h)
                     u = h
             silent = residual and u <= 0
-            if not residual and u < 0 and count > 0:
-                start -= max(level, least)
-            elif not residual and u >= level and count < presteps:
-                start += max(level, level - most)
+            k = np.float32(0 if residual else min(max(math.floor(u / level), -count), presteps - count))
+            if k < 0:
+                start = start + (k + np.float32(1)) * level - (least - SLACK * level)
+            elif k > 0:
+                start = start + (k - np.float32(1)) * level + (max(level, level - most) + SLACK * level)
             u = start
             for t in range(presteps, steps):
                 h = u + x[t, b, i]
