@@ -35,7 +35,7 @@ def draft_of(ann: nn.Module, x: Tensor) -> Draft:
 
 def test_a_trained_network_errs_less_on_inputs_it_was_not_fitted_to() -> None:
     entry = ZOO["resnet20"]
-    ann, learn, held = entry.network(), entry.inputs(64, seed=1), entry.inputs(32, seed=2)
+    ann, learn, held = entry.network(), entry.inputs(64, seed=1), entry.inputs(192, seed=3)
     trained(ann, entry)
     with torch.no_grad():
         wanted = ann(held)
@@ -45,7 +45,7 @@ def test_a_trained_network_errs_less_on_inputs_it_was_not_fitted_to() -> None:
         return float((ss.run(snn, held, steps=16).readout - wanted).norm() / wanted.norm())
 
     light, fitted = off(LightCalibration(16)), off(FittedNeurons(16))
-    assert fitted < 0.97 * light  # 0.27 and 0.29
+    assert fitted < 0.97 * light  # about 0.27 and 0.30, by how training was rounded
     assert off(BestOf(16, ((LightCalibration(16),), (FittedNeurons(16),)))) <= 1.05 * fitted
 
 

@@ -16,6 +16,8 @@ from spikesim.hardware.devices.program_verify import Cell
 from spikesim.hardware.effects.conduction import Cubic
 from spikesim.hardware.effects.telegraph import Telegraph
 from spikesim.hardware.faults.base import Faults
+from spikesim.hardware.placement import placed
+from spikesim.hardware.stored import write
 
 G = np.full((512, 512), 20e-6)
 WINDOW = (1e-6, 50e-6)
@@ -58,13 +60,11 @@ def test_clusters_are_clustered_and_of_the_declared_density() -> None:
 def test_faults_stay_where_they_are() -> None:
     """The same cells are stuck whatever is programmed, and when the chip is old."""
     macro = hardware.load_macro("taox40-projected", faults="immature")
-    from spikesim.hardware.stored import write
-
     stuck = []
     for target in (10e-6, 30e-6):
-        stored = write(np.full((200, 100), target), macro, ss.Seeds(4))
+        stored = write(np.full((200, 100), target), macro, placed(200, 50, macro), ss.Seeds(4))
         for age in (0.0, 86_400.0):
-            g = stored.conductances(macro, age)
+            g, _ = stored.seen(macro, age)
             stuck.append(np.isin(g, np.float32([0.0, macro.device.g_min, macro.device.g_max])))
     assert stuck[0].mean() == pytest.approx(0.1, abs=0.02)
     assert all(np.array_equal(s, stuck[0]) for s in stuck[1:])
