@@ -10,9 +10,9 @@ and `_convert.py` says how they become a share 2^k (-1)^sign of the outputs. A r
 carries no current: its columns are gated and not converted. Rows are added in the order of the event list, and draws are
 counted by sample, step, patch, read and column, so the result depends on neither batch, thread nor process.
 
-Rows 2p and 2p + 1 of an array are a pair: for every pair stand the first row, the second and their sum, so that a read adds
-at most one of them, and few where most rows are driven. They stand in blocks of 64 columns, those of S behind those of G:
-sums stay in registers and a block in the cache; up to GROUP reads of an array are summed block by block.
+Rows 2p and 2p + 1 of an array are a pair. Behind the rows stand the sums of the pairs, so that a read adds one or the other
+of them or their sum: half as many where all rows are driven. They stand in blocks of 64 columns, those of S behind those of
+G: sums stay in registers and a block in the cache; up to GROUP reads of an array are summed block by block.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ MANY = 0.25
 class Cells(NamedTuple):
     """Programmed cells as the kernel reads them.
 
-    blocks      (n, 3 pairs, 64) float32: padded columns of G (siemens), then of s^2 where cells fluctuate; rows as above
-    pairs       (row tiles,) int64, the first pair of each tile
+    blocks      (n, rows + pairs, 64) float32: padded columns of G (siemens), then of s^2 where cells fluctuate
+    pairs       (row tiles,) int64, where the sum of each tile's first pair stands
     columns     of G before padding;     padded   after it
     fluctuate   whether blocks hold s^2
     edges       (row tiles + 1,) int64, rows of each tile;    tile (rows,) int32, the same by row
@@ -69,11 +69,11 @@ class Cells(NamedTuple):
 
 
 def pair_table(rows: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """rows (n, columns) float32 of tiles with these edges -> (3 pairs, columns), and the first pair of each tile."""
-    parts, first = [], [0]
+    """rows (n, columns) float32 of tiles with these edges -> them and the sums of their pairs, and `Cells.pairs`."""
+    parts, first = [rows], [len(rows)]
     for start, stop in itertools.pairwise(edges):
         two = np.pad(rows[start:stop], ((0, (stop - start) % 2), (0, 0))).reshape(-1, 2, rows.shape[1])
-        parts.append(np.stack([two[:, 0], two[:, 1], two[:, 0] + two[:, 1]], 1).reshape(-1, rows.shape[1]))
+        parts.append(two[:, 0] + two[:, 1])
         first.append(first[-1] + len(two))
     return np.concatenate(parts), np.array(first[:-1], np.int64)
 
@@ -86,7 +86,8 @@ def sums_reference(listed: Listed, cells: Cells, draw: Draw, sums: np.ndarray) -
         total = np.zeros(table.shape[1], np.float32)
         for pair in np.unique(rows // 2):
             sides = rows[rows // 2 == pair] % 2
-            total += table[3 * (cells.pairs[tile] + pair) + (2 if len(sides) == 2 else sides[0])]
+            both = len(sides) == 2
+            total += table[cells.pairs[tile] + pair if both else cells.edges[tile] + 2 * pair + sides[0]]
         sums[e] = total
 
 
@@ -130,7 +131,7 @@ def _summed(listed, some, cells, draw, scratch):  # type: ignore[no-untyped-def]
     tile = listed[2][some[0], 0]
     size, at = cells.edges[tile + 1] - cells.edges[tile], 0
     for m in range(some.size):
-        at = _paired(listed, some[m], cells.edges[tile], 3 * cells.pairs[tile], codes, at, bounds[m])
+        at = _paired(listed, some[m], cells.edges[tile], cells.pairs[tile], codes, at, bounds[m])
     runs = (size + 2 * CHUNK - 1) // (2 * CHUNK)
     step = 1 if at > MANY * size * some.size else runs
     blocks = cells.blocks.shape[0] if draw.noisy else (cells.padded + LANES - 1) // LANES
@@ -158,7 +159,7 @@ def _paired(listed, e, begin, first, codes, at, bounds):  # type: ignore[no-unty
             bounds[run] = at
         both = (row & 1) & (row == last + 1)  # its pair is there already
         at += 1 - both
-        codes[at - 1] = first + 3 * (row >> 1) + (row & 1) + both
+        codes[at - 1] = first + (row >> 1) if both else begin + row
         last = row
     bounds[run + 1 :] = at
     return at

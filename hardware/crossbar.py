@@ -142,7 +142,8 @@ class Crossbar:
                 read_kernel(events, ids, layout, cells, bank.converters, bank.decoding, draw, out, counts)
             found = torch.from_numpy(out)
         found *= float(np.float32(bank.laid.scale * (self.drive.step or 1.0)))
-        found += torch.from_numpy(self.bias).to(found.device)
+        if self.bias.any():
+            found += torch.from_numpy(self.bias).to(found.device)
         shaped = found.transpose(1, 2).reshape(steps, batch, self.outputs, layout.high, layout.wide).contiguous()
         return shaped.reshape(*shaped.shape[:3], *shaped.shape[5 - self.patches.axes :]), counts
 

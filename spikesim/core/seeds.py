@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Seeds:
         """The seeds of a named purpose below this one; order and spelling of the names matter."""
         return Seeds(int(self.root), (*self.path, *names))
 
-    @property
+    @cached_property
     def key(self) -> int:
         """64-bit Philox key: BLAKE2b of root and path."""
         text = repr((int(self.root), *[n if isinstance(n, str) else int(n) for n in self.path]))
