@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from threadpoolctl import threadpool_limits
 
 from spikesim.core.kernel import kernel
 from spikesim.errors import ParameterError, must
@@ -31,12 +32,14 @@ def effective(ladder: Ladder) -> np.ndarray:
         return np.zeros_like(ladder.g)
     m, n = ladder.g.shape
     word, bit = ladder.along[1:].any(), ladder.below[:-1].any()
-    if not word and not bit:
-        return _lumped(ladder)
-    # Mirrored, the columns are the shorter side; or the bit lines are the resistive ones.
-    if not bit or (word and n < m):
-        return np.ascontiguousarray(_eliminated(ladder.mirrored())[::-1, ::-1].T)
-    return _eliminated(ladder)
+    # One thread: LAPACK's own share such small systems out at a loss (ten times slower with two), and to other bits.
+    with threadpool_limits(limits=1, user_api="blas"):
+        if not word and not bit:
+            return _lumped(ladder)
+        # Mirrored, the columns are the shorter side; or the bit lines are the resistive ones.
+        if not bit or (word and n < m):
+            return np.ascontiguousarray(_eliminated(ladder.mirrored())[::-1, ::-1].T)
+        return _eliminated(ladder)
 
 
 def _eliminated(ladder: Ladder) -> np.ndarray:
