@@ -27,8 +27,8 @@ from .chips import Chip
 from .cost.price import price
 from .cost.report import EnergyReport
 from .crossbar import Programmed
-from .deployment import drives_of
-from .tally import Survey, Tally
+from .deployment import drives_of, ranged
+from .tally import Tally
 
 BITS = (8, 4)
 """Bits of the ANN's inputs that a spiking network is compared with."""
@@ -78,19 +78,8 @@ def ann_on_chip(chip: Chip, *, bits: int) -> Chip:
     network, ann, x = ann_of(chip.network), ann_of(chip.source), kept[None]
     nodes = {name: node for name, node in network.nodes.items() if isinstance(node, Programmed)}
     drives = drives_of(ann, list(nodes), x, bits)
-    banks = {
-        name: replace(node.operator.bank, lsb=np.zeros_like(node.operator.bank.lsb)) for name, node in nodes.items()
-    }
-    open_ = {name: node.with_crossbar(drive=drives[name], bank=banks[name]) for name, node in nodes.items()}
-    made = replace(chip, network=network.replaced(open_), source=ann)
-    survey = Survey(percentile=chip.macro.adc.percentile)
-    with torch.inference_mode():
-        made.watched(survey, quiet=True)(x)
-    ranged = {
-        name: node.with_crossbar(bank=banks[name].calibrated(survey.largest(name, banks[name])))
-        for name, node in open_.items()
-    }  # fmt: skip
-    return replace(made, network=network.replaced(ranged))
+    driven = {name: node.with_crossbar(drive=drives[name]) for name, node in nodes.items()}
+    return ranged(replace(chip, network=network.replaced(driven), source=ann), x)[0]
 
 
 def estimate_ann(chip: Chip, data: EventDataset | ArrayDataset, *, bits: int = 8) -> EnergyReport:

@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from spikesim import checkpoint
 from spikesim.core.files import folder, read_json, write_json, written
 from spikesim.core.params import number
-from spikesim.errors import ArtefactError, GraphError, must, nearest
+from spikesim.errors import ArtefactError, GraphError, ParameterError, must, nearest
 from spikesim.network import Network
 
 from .artefact import decoded, digest, encoded
 from .crossbar import Crossbar, Programmed
 from .macro import Macro
+from .mappings.differential import Mapping as DifferentialPair
 from .tally import Tally
 
 FORMAT = 2
@@ -74,9 +75,14 @@ class Chip:
         return {n: m.operator for n, m in self.network.nodes.items() if isinstance(m, Programmed)}
 
     def conductances(self, node: str) -> tuple[np.ndarray, np.ndarray]:
-        """G+ and G- of a node, (rows, n_out) in siemens."""
+        """G+ and G- of a node, (rows, n_out) in siemens. GraphError for a node that is not programmed, ParameterError where
+        weights are not one pair of cells each."""
         if node not in self.crossbars:
             raise GraphError(must("chip.conductances", "a programmed node", node, nearest(node, self.crossbars)))
+        mapping = self.macro.mapping
+        if not isinstance(mapping, DifferentialPair) or mapping.slices > 1:
+            remedy = f'chip.crossbars["{node}"].g has all cells'
+            raise ParameterError(must("chip.macro.mapping", "one pair of cells per weight", repr(mapping), remedy))
         g = self.crossbars[node].g
         return g[:, 0::2].copy(), g[:, 1::2].copy()
 

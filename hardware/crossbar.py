@@ -181,21 +181,22 @@ class Crossbar:
             sums = np.zeros((len(listed[2]), cells.blocks[:, 0].size), np.float32)
             sums_kernel(listed, cells, draw, sums)
             drives = np.bincount(listed[0], minlength=len(bare)).astype(np.float64)
-            carried = float(drives @ bank.g.sum(1, dtype=np.float64))
+            carried, kept = float(drives @ bank.g.sum(1, dtype=np.float64)), np.ones(len(sums), np.float32)
             if isinstance(self.macro.wires, Gated):
-                carried = self._through_gated_wires(self.macro.wires, listed, sums)
+                carried, kept = self._through_gated_wires(self.macro.wires, listed, sums)
             if isinstance(self.tally, Survey):
                 whole = float(drives @ bare.sum(1, dtype=np.float64))
                 self.tally.currents(where, bank, listed[2][:, 0], sums[:, : bank.converted], carried, whole)
             if self.sampled and draw.noisy:
-                _, variance = bank.columns
-                sampled_kernel(listed, ids, np.sqrt(variance), draw, sums)
+                fluctuation = np.zeros_like(sums)
+                sampled_kernel(listed, ids, np.sqrt(bank.columns[1]), draw, fluctuation)
                 sums[:, cells.padded :] = 0
+                sums += kept[:, None] * fluctuation
             finish_kernel(listed, sums, ids, cells, bank.converters, bank.decoding, draw, out, counts)
 
-    def _through_gated_wires(self, gated: Gated, listed: Listed, sums: np.ndarray) -> float:
+    def _through_gated_wires(self, gated: Gated, listed: Listed, sums: np.ndarray) -> tuple[float, np.ndarray]:
         """Replace column currents by those of arrays whose rows without input are disconnected. Variances shrink by the
-        square of the share of its current that a read keeps. -> their sum."""
+        square of the share of its current that a read keeps. -> the currents' sum; those shares (reads,)."""
         bank, place = self.bank, self.bank.placement
         physical = np.zeros((len(sums), bank.g.shape[1]))
         reads = np.repeat(np.arange(len(sums)), np.diff(listed[1]))
@@ -209,9 +210,9 @@ class Crossbar:
                 physical[mine, columns] = gated.wires.gated_currents(block, active[mine], 1.0)
         whole = np.add.reduceat(bank.g.sum(1, dtype=np.float64)[listed[0]], listed[1][:-1]) if len(sums) else np.ones(0)
         sums[:, : bank.converted] = bank.ordered(physical)
-        kept = physical.sum(1) / np.maximum(whole, 1e-30)
-        sums[:, bank.kernel_cells.padded :] *= (kept**2)[:, None].astype(np.float32)
-        return float(physical.sum())
+        kept = (physical.sum(1) / np.maximum(whole, 1e-30)).astype(np.float32)
+        sums[:, bank.kernel_cells.padded :] *= (kept * kept)[:, None]
+        return float(physical.sum()), kept
 
     def _book(self, counts: np.ndarray, batch: int, ctx: Context) -> None:
         """Counts of a run into the ledger, by array "row tile.column tile".

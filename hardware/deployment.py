@@ -51,8 +51,9 @@ def deploy(
     place        {node: "digital"} leaves a linear node outside the arrays
     calibration  inputs (T, B, *shape) that classify drives and set converter ranges; None takes those that conversion
                  kept, spread over time; without any, ranges cover every row at once, and the chip says so
-    measured     {node: conductances (rows, 2 n_out) in siemens} of real cells (`hardware.read_map`), columns 2o and
-                 2o+1 the pair of output o, which take the place of programmed ones; they age, fail and are read alike
+    measured     {node: conductances (rows, columns) in siemens} of real cells (`hardware.read_map`), the cells of an
+                 output side by side (pairs: columns 2o and 2o+1), which take the place of programmed ones; they age, fail
+                 and are read alike
     Raises GraphError for a node that is not there or cannot be mapped, ParameterError for weights or calibration
     inputs that are not finite.
     """
@@ -72,13 +73,8 @@ def deploy(
     programmed = {
         n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n), maps.get(n))) for n in chosen
     }
-    chip = Chip(network.replaced(programmed), network, macro)
-    survey = _survey(chip, x)
-    nodes = {}
-    for name, node in programmed.items():
-        bank = node.operator.bank
-        nodes[name] = node.with_crossbar(bank=bank.calibrated(survey.largest(name, bank)), sampled=sampled)
-    chip = replace(chip, network=network.replaced(nodes))
+    nodes = {name: node.with_crossbar(sampled=sampled) for name, node in programmed.items()}
+    chip, survey = ranged(Chip(network.replaced(nodes), network, macro), x)
     return replace(chip, warnings=_warnings(chip, x, survey))
 
 
@@ -156,7 +152,7 @@ def drives_of(network: Network, chosen: list[str], x: Tensor | None, bits: int) 
 def _averaged(network: Network, name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Over how many values the pools between a node and what it reads take their averages: the least common multiple."""
     most = 1
-    for source in {e.source for e in network.edges if e.target == name} - {INPUT}:
+    for source in {e.source for e in network.edges if e.target == name and not e.delay} - {INPUT}:
         module = network.node(source)
         here = 1
         if isinstance(module, AVERAGES):
@@ -232,12 +228,20 @@ def layer_rows(weight: np.ndarray, groups: int, by_pixel: bool) -> np.ndarray:
     return flat.reshape(groups, len(weight) // groups, -1).transpose(0, 2, 1).reshape(-1, len(weight) // groups)
 
 
-def _survey(chip: Chip, x: Tensor | None) -> Survey:
-    """Column currents expected, with no noise and no conversion before them."""
-    survey = Survey(percentile=chip.macro.adc.percentile)
+def ranged(chip: Chip, x: Tensor | None) -> tuple[Chip, Survey]:
+    """The chip with converter ranges set on inputs x (T, B, *shape), read with no noise and no conversion before; None:
+    every row at once. And what was seen on the way."""
+    survey, banks = Survey(percentile=chip.macro.adc.percentile), {n: c.bank for n, c in chip.crossbars.items()}
     if x is not None:
-        _shown(chip, x, survey)
-    return survey
+        open_ = {name: replace(bank, lsb=np.zeros_like(bank.lsb)) for name, bank in banks.items()}
+        _shown(_with_banks(chip, open_), x, survey)
+    return _with_banks(chip, {n: bank.calibrated(survey.largest(n, bank)) for n, bank in banks.items()}), survey
+
+
+def _with_banks(chip: Chip, banks: Mapping[str, Bank]) -> Chip:
+    nodes: dict[str, Any] = {name: chip.network.node(name) for name in banks}
+    made = {name: node.with_crossbar(bank=banks[name]) for name, node in nodes.items()}
+    return replace(chip, network=chip.network.replaced(made))
 
 
 def _shown(chip: Chip, x: Tensor, tally: Tally) -> None:

@@ -78,7 +78,7 @@ def from_measured(g: np.ndarray, shape: tuple[int, ...], placement: Placement, s
     """Cells that were measured: g (rows, columns) in siemens. ShapeError, ParameterError where it cannot be that."""
     g = np.asarray(g, np.float64)
     if g.shape != shape:
-        raise ShapeError(must(name, f"(rows, columns) = {shape}, columns 2o and 2o+1 of output o", g.shape))
+        raise ShapeError(must(name, f"(rows, columns) = {shape}, the cells of an output side by side", g.shape))
     if not (np.isfinite(g) & (g >= 0)).all():
         raise ParameterError(must(name, "finite and at least 0 S", float(g[~(np.isfinite(g) & (g >= 0))].flat[0])))
     return Stored(None, g.astype(np.float32), placement, seeds)

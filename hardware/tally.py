@@ -79,7 +79,7 @@ class Survey(Tally):
             edge = (share.argmax(1) + 1) / counts.shape[1]
             top = full if each else np.broadcast_to(full.max(1, keepdims=True), full.shape)
             most = np.minimum(most, (top * edge.reshape(len(full), -1)).astype(np.float32))
-        return np.where(most > 0, most, full if bank.macro.adc.per_column else most.max(1, keepdims=True) + 0 * full)
+        return np.where(most > 0, most, full)
 
     def lost(self) -> dict[str, float]:
         """Node -> share of its column currents that wires lose."""

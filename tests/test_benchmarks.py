@@ -1,4 +1,4 @@
-"""The code path of benchmarks/strangers.py and of its tables, on a small network and few images."""
+"""Measurements by their own code, on small networks and few images: strangers and their tables, the read, wires."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from conversion.strangers import Vgg, seeded
 
-from benchmarks import harness
+from benchmarks import crossbar, harness, wires
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
 from benchmarks.table_strangers import few_steps, losses, oracles
 from spikesim.datasets.base import ArrayDataset
@@ -63,3 +63,14 @@ def test_builders_take_the_shapes_that_the_checkpoints_have() -> None:
     for network in (Lenet(), ResNet14()):
         with torch.no_grad():
             assert np.isfinite(network.eval()(torch.zeros(1, 3, 32, 32)).numpy()).all()
+
+
+def test_the_read_is_measured_beside_the_ideal_product() -> None:
+    rows = crossbar.measured(0.1, 1, 1)
+    assert [r["name"] for r in rows[:2]] == [crossbar.IDEAL, "every cell fluctuates, 8-bit ADC"]
+    assert rows[0]["times_ideal"] == 1.0 and all(r["times_ideal"] > 0 and r["rate"] > 0 for r in rows)
+
+
+def test_wires_are_measured_against_the_nodal_equations() -> None:
+    rows = {r["name"]: r for r in wires.measured(12, 1, 1)}
+    assert rows["line, one read"]["error"] < 1e-9 and rows["effective matrix, once"]["error"] < 1e-9

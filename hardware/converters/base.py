@@ -1,6 +1,6 @@
 """What a converter model answers: its codes, how its range is set, and how its instances on a chip differ.
 
-    code = min(max(floor((gain I + offset) / lsb + 1/2 + noise n), low), top)         n ~ N(0, 1), fresh
+    code = min(max(floor(gain (I / lsb + noise n) + offset + 1/2), low), top)         n ~ N(0, 1), fresh
 
 Single-ended converters have codes 0 to 2^bits - 1; behind an analog subtraction they are signed, -2^(bits-1) to
 2^(bits-1) - 1.
@@ -49,7 +49,7 @@ class Converter:
         return largest * np.float32(self.headroom / max(self.codes(signed)[1], 1)) if self.bits else 0 * largest
 
     def drawn(self, n: int, columns: int, generator: np.random.Generator) -> Instances:
-        """The n converters of one array of so many columns: here, all alike."""
+        """The n converters of one array of so many columns, or one for each column."""
         return Instances(np.ones(n), np.zeros(n), np.zeros((n, 0)))
 
 
@@ -62,6 +62,8 @@ class Quantiser(Converter):
     percentile   of the currents met in calibration that is taken for the largest
     per_column   1: every column has a range of its own; 0: all columns of an array share one
     noise        sd of the comparator's noise, fresh for every conversion, in codes
+    gain_sd      relative spread of gains over instances
+    offset_sd    spread of offsets over instances, in codes
     Raises ParameterError.
     """
 
@@ -70,6 +72,8 @@ class Quantiser(Converter):
     percentile: float = constant(100.0)
     per_column: int = 0
     noise: float = constant(0.0)
+    gain_sd: float = constant(0.0)
+    offset_sd: float = constant(0.0)
 
     def __post_init__(self) -> None:
         check(self, "bits", at_least=1, at_most=16, integer=True)
@@ -77,3 +81,9 @@ class Quantiser(Converter):
         check(self, "percentile", above=0, at_most=100)
         check(self, "per_column", at_least=0, at_most=1, integer=True)
         check(self, "noise", at_least=0)
+        check(self, "gain_sd", at_least=0, at_most=1)
+        check(self, "offset_sd", at_least=0)
+
+    def drawn(self, n: int, columns: int, generator: np.random.Generator) -> Instances:
+        gain, offset = generator.standard_normal((2, n))
+        return Instances(1 + self.gain_sd * gain, self.offset_sd * offset, np.zeros((n, 0)))

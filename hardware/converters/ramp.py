@@ -1,36 +1,24 @@
 """A ramp converter: one ramp for all columns of an array, a comparator and a counter for each.
 
-    code = clock cycles until the ramp, lsb / gain per cycle, passes I + offset; 2^bits - 1 at most
+    code = min(max(floor(gain I / lsb + offset + 1/2), 0), 2^bits - 1)      gain: one draw per array, offset: per column
 
-The ramp's slope is one draw for each array, offsets are the comparators': one for each column. All columns of an array are
-converted at once, in 2^bits cycles, however many share it.
+All columns are converted at once, in the 2^bits cycles of the ramp: a macro says so by the length of its t_convert and
+columns_per_converter = 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from spikesim.core.params import check
-
-from ..constant import constant
 from .base import Instances, Quantiser
 
 
 @dataclass(frozen=True)
 class ADC(Quantiser):
-    """gain_sd: relative spread of slopes over arrays; offset_sd: spread of comparator offsets, in codes."""
-
-    gain_sd: float = constant(0.0)
-    offset_sd: float = constant(0.0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self, "gain_sd", at_least=0, at_most=1)
-        check(self, "offset_sd", at_least=0)
+    """gain_sd: spread of the ramps' slopes over arrays; offset_sd: of the comparators; see `base.Quantiser`."""
 
     def drawn(self, n: int, columns: int, generator: np.random.Generator) -> Instances:
-        slope, offset = generator.standard_normal(), generator.standard_normal(columns)
-        gain = np.full(columns, 1 + self.gain_sd * slope)
-        return Instances(gain, self.offset_sd * offset, np.zeros((columns, 0)))
+        each = super().drawn(columns, columns, generator)
+        return replace(each, gain=np.full(columns, each.gain[0]))

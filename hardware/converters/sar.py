@@ -10,7 +10,7 @@ change at once, at half scale, and codes may be missing. The relation of spread 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,18 +22,18 @@ from .base import Instances, Quantiser
 
 @dataclass(frozen=True)
 class ADC(Quantiser):
-    """capacitor_sd: relative spread of a unit capacitor; offset_sd: spread of comparator offsets, in codes."""
+    """capacitor_sd: relative spread of a unit capacitor; see `base.Quantiser` for the rest."""
 
     capacitor_sd: float = constant(0.0)
-    offset_sd: float = constant(0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self, "capacitor_sd", at_least=0, at_most=1)
-        check(self, "offset_sd", at_least=0)
 
     def drawn(self, n: int, columns: int, generator: np.random.Generator) -> Instances:
+        each = super().drawn(n, columns, generator)
+        if not self.capacitor_sd:
+            return each
         size = 2.0 ** np.arange(self.bits - 1, -1, -1)
         spread = self.capacitor_sd / np.sqrt(size) * generator.standard_normal((n, self.bits))
-        offset = self.offset_sd * generator.standard_normal(n)
-        return Instances(np.ones(n), offset, size * (1 + spread) if self.capacitor_sd else np.zeros((n, 0)))
+        return replace(each, capacitors=size * (1 + spread))

@@ -15,6 +15,7 @@ from spikesim.units import si
 
 from ..constant import Constant
 from ..macro import Macro
+from ..wires import Ideal
 from .pricing import Assumption, Charge, charges
 from .table import COMPONENTS
 from .timing import Timing
@@ -24,8 +25,9 @@ EXCLUDED = (
     "programming the cells, and refreshing them",
     "clock distribution and control",
     "off-chip memory and links; the sensor",
-    "wire resistance in the arrays (its energy and its error)",
 )
+WIRES = "wire resistance in the arrays (its energy and its error)"
+SUNK = "what wires, and rows held at 0 V, take of the arrays' energy"
 LEAKAGE = "leakage: the macro has no figure for it"
 AREA = "area: the macro has no figures for it"
 ROW = (
@@ -113,7 +115,8 @@ class EnergyReport:
     def excluded(self) -> tuple[str, ...]:
         """What no joule, second or square metre stands for."""
         lacking = ((LEAKAGE, self.macro.costs.leakages), (AREA, self.macro.costs.areas))
-        return (*EXCLUDED, *(text for text, known in lacking if not known))
+        ideal = isinstance(self.macro.wires, Ideal)
+        return (*EXCLUDED, WIRES if ideal else SUNK, *(text for text, known in lacking if not known))
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """One dict per (node, tile, action, component): mean count and its error, price and its source, mean joules.

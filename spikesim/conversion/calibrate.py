@@ -24,7 +24,19 @@ BUDGET = 2**26
 
 
 @dataclass(frozen=True)
-class LightCalibration:
+class Walk:
+    """Abstract: a step that walks the network over T = `steps` with up to `samples` calibration inputs. ParameterError."""
+
+    steps: int
+    samples: int = SAMPLES
+
+    def __post_init__(self) -> None:
+        check(self, "steps", at_least=1, integer=True, unit="steps")
+        check(self, "samples", at_least=1, integer=True, unit="samples")
+
+
+@dataclass(frozen=True)
+class LightCalibration(Walk):
     """current += mean over samples and pixels of (a - unit sum_t s_t / T), per channel, layer after layer.
 
     a the ANN's activation, s the spikes that the corrected layers before give, unit what one stands for. The current
@@ -33,13 +45,7 @@ class LightCalibration:
     Li et al., "A free lunch from ANN", ICML 2021 (light pipeline).
     """
 
-    steps: int
-    samples: int = SAMPLES
     trained: bool = True
-
-    def __post_init__(self) -> None:
-        check(self, "steps", at_least=1, integer=True, unit="steps")
-        check(self, "samples", at_least=1, integer=True, unit="samples")
 
     def __call__(self, draft: Draft) -> Draft:
         found: dict[str, Tensor] = {}
@@ -56,18 +62,11 @@ class LightCalibration:
 
 
 @dataclass(frozen=True)
-class PotentialCalibration:
+class PotentialCalibration(Walk):
     """v(0) += T mean over samples of (a - unit sum_t s_t / T) per neuron, layer after layer; same a, s, unit.
 
     Li et al., "A free lunch from ANN", ICML 2021 (advanced pipeline, potential correction).
     """
-
-    steps: int
-    samples: int = SAMPLES
-
-    def __post_init__(self) -> None:
-        check(self, "steps", at_least=1, integer=True, unit="steps")
-        check(self, "samples", at_least=1, integer=True, unit="samples")
 
     def __call__(self, draft: Draft) -> Draft:
         found: dict[str, Tensor] = {}

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.params import check
 from ..layers.quantised import QuantisedReLU
-from .calibrate import SAMPLES, channel_mean, walked, with_currents
+from .calibrate import Walk, channel_mean, walked, with_currents
 from .draft import Draft, Node, Threshold
 
 SHARES = (-0.25, 0.0, 0.25, 0.5)
@@ -28,7 +27,7 @@ Said = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class FittedNeurons:
+class FittedNeurons(Walk):
     """theta, v(0) and current of every channel, layer after layer:
 
         (theta, v(0)) = argmin Var(a - theta mean_t s_t)  over samples and pixels,   then   current += E[a - theta mean_t s_t]
@@ -39,13 +38,6 @@ class FittedNeurons:
     then theta. Trained thresholds (quantised activations) stay. It suits T = `steps` of a constant input.
     After Li et al., "A free lunch from ANN", ICML 2021, whose thresholds are those of a constant drive.
     """
-
-    steps: int
-    samples: int = SAMPLES
-
-    def __post_init__(self) -> None:
-        check(self, "steps", at_least=1, integer=True, unit="steps")
-        check(self, "samples", at_least=1, integer=True, unit="samples")
 
     def __call__(self, draft: Draft) -> Draft:
         nodes, ceilings = {n.name: n for n in draft.neurons()}, draft.ceilings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,31 @@ def test_arrays_without_error_give_it_to_the_bits_of_its_inputs(
         ]
     scale = float(wanted.abs().mean())
     assert errors[2] < errors[1] < errors[0] and errors[2] < 0.001 * scale
+
+
+def test_its_converters_are_ranged_on_its_own_inputs(case: tuple[nn.Module, ss.Network, ArrayDataset]) -> None:
+    """Next to nothing saturates on calibration inputs, and every array's largest current is near its last code.
+
+    Not nothing: a range is read off unconverted currents, and a layer behind converted ones sees their rounding.
+    """
+    _, network, _ = case
+    chip, x = on(network, "taox40-projected"), network.calibration
+    assert x is not None
+    ann = hardware.ann_on_chip(chip, bits=8)
+
+    def clipped_share(chip: hardware.Chip) -> dict[str, float]:
+        tally = hardware.Tally()
+        ss.run(chip.watched(tally, quiet=True), x, steps=1)
+        return tally.clipped_share()
+
+    assert max(clipped_share(ann).values()) < 1e-3
+    same = [np.array_equal(c.bank.lsb, chip.crossbars[name].bank.lsb) for name, c in ann.crossbars.items()]
+    assert not any(same[1:]), "only the first layer sees what the spiking network's sees"
+    for name, crossbar in ann.crossbars.items():
+        lower = dataclasses.replace(crossbar.bank, lsb=crossbar.bank.lsb * np.float32(0.5))
+        node: Any = ann.network.node(name)
+        tight = dataclasses.replace(ann, network=ann.network.replaced({name: node.with_crossbar(bank=lower)}))
+        assert clipped_share(tight)[name] > 1e-3
 
 
 def test_fewer_bits_cost_less_and_the_ledger_says_why(case: tuple[nn.Module, ss.Network, ArrayDataset]) -> None:

@@ -165,7 +165,7 @@ def test_a_chip_of_measured_cells(tmp_path: Path) -> None:
 
 
 MEASURED: dict[str, dict[str, np.ndarray]] = {
-    "deploy.measured[0] must be (rows, columns) = (6, 8), columns 2o and 2o+1 of output o, got (8, 6)": {
+    "deploy.measured[0] must be (rows, columns) = (6, 8), the cells of an output side by side, got (8, 6)": {
         "0": np.ones((8, 6))
     },
     "deploy.measured[0] must be finite and at least 0 S, got nan": {"0": np.full((6, 8), np.nan)},

@@ -17,6 +17,7 @@ from spikesim.hardware import mappings
 from spikesim.hardware.mappings.base import Mapping
 from spikesim.hardware.mappings.differential import Mapping as Pair
 from spikesim.hardware.mappings.offset import Mapping as Offset
+from spikesim.hardware.placement import placed
 
 KINDS = registry.names(mappings)
 CHOICES = [
@@ -44,6 +45,22 @@ def test_weights_come_back(mapping: Mapping, seed: int, g_min: float) -> None:
     assert all(c.min() >= g_min * (1 - 1e-9) and c.max() <= 6e-5 * (1 + 1e-9) for c in cells)
     levels = len(np.unique(np.round(laid.targets * 1e12)))
     assert not mapping.cell_bits or levels <= 2**mapping.cell_bits
+
+
+@pytest.mark.parametrize("mapping", CHOICES, ids=str)
+@pytest.mark.parametrize(("groups", "pixels"), [(1, 1), (3, 1), (1, 4)])
+def test_arrays_hold_every_cell_once_and_no_more_than_fit(mapping: Mapping, groups: int, pixels: int) -> None:
+    macro = hardware.load_macro("ideal").varied(mapping=mapping, rows=20, columns=24)
+    place = placed(84, 39, macro, groups=groups, pixels=pixels)
+    assert place.rows[-1] == 84 and (np.diff(place.rows) > 0).all() and np.diff(place.rows).max() <= 20
+    assert (np.diff(place.columns) > 0).all() and np.diff(place.columns).max() <= 24
+    assert sorted(place.order) == list(range(place.columns[-1]))
+    cells = place.order[: place.outputs * mapping.cells].reshape(mapping.cells, place.outputs)
+    assert (cells == cells[0] + np.arange(mapping.cells)[:, None]).all()  # side by side
+    for _, j, (_, columns) in place.arrays():
+        own = place.order[place.outputs * mapping.cells :]
+        assert not mapping.referenced or own[j] == columns.stop - 1
+    assert place.first.tolist() == sorted(place.first) and set(place.first) == set(range(0, 39, 39 // groups))
 
 
 @pytest.mark.parametrize("mapping", CHOICES, ids=str)
