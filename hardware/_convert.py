@@ -137,11 +137,11 @@ def convert(current, tile, by, columns):  # type: ignore[no-untyped-def]
         for o in range(columns):
             current[o] = gain[o] * current[o] + offset[o]
         return 0
-    clipped, search = 0, by.bits.shape[1] > 0
+    clipped, search = np.int32(0), by.bits.shape[1] > 0
     for o in range(columns):
         exact = (gain[o] * current[o] + offset[o]) * per[o] + HALF
         level = np.floor(exact)
-        clipped += (level > top) | (level < low)
+        clipped += np.int32((level > top) | (level < low))
         current[o] = exact if search else min(max(level, low), top) * lsb[o]
     if search:
         _search(current[:columns], lsb, low, by.bits[tile])

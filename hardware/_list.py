@@ -1,4 +1,4 @@
-"""Which rows are driven in which read: the events of a layer's input sorted into lists, read after read.
+"""Which rows are driven in which read: a layer's inputs sorted into lists, read after read.
 
 A read is one (row tile, patch) under one pass: sign and bit plane of the whole-number inputs of one row of the batch.
 """
@@ -11,10 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from spikesim.core import simd as simd_module
 from spikesim.core.kernel import kernel
+from spikesim.core.simd import lowest, word
 
-Events = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""ptr (R + 1,) int64, idx and val int32, idx rising in each row: the inputs that are not 0, as whole numbers."""
+from . import _inputs as inputs_module
+from ._inputs import ONE, Steps, driven, scan_reference, scanned, stepped, taken
+
 Listed = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows driven int32, read after read, rising in each; where each read starts (reads + 1,) int64; and (reads, 5) int64: its
 tile, patch, row of the batch, sign and plane."""
@@ -44,91 +47,89 @@ class Layout(NamedTuple):
 
 
 @njit(nogil=True)
-def passes_of(events, begin, end):  # type: ignore[no-untyped-def]
-    """(end - begin, 2): bits of the largest positive and of the largest negative value of each row of the batch."""
-    ptr, _, val = events
-    passes = np.zeros((end - begin, 2), np.int64)
-    for r in range(begin, end):
-        most, least = 0, 0
-        for k in range(ptr[r], ptr[r + 1]):
-            most, least = max(most, val[k]), min(least, val[k])
-        while most >> passes[r - begin, 0]:
-            passes[r - begin, 0] += 1
-        while -least >> passes[r - begin, 1]:
-            passes[r - begin, 1] += 1
-    return passes
+def room(inputs, layout, edges, planes, most, kept):  # type: ignore[no-untyped-def]
+    """Empty lists for up to `kept` reads and those of any one row of the batch, and scratch to fill them.
 
-
-@njit(nogil=True)
-def room(events, layout, edges, planes, kept, begin, end):  # type: ignore[no-untyped-def]
-    """Empty lists for up to `kept` reads and those of any one row of begin to end - 1, and scratch to fill them."""
-    ptr, patches = events[0], layout.high * layout.wide
-    most = 1
-    for r in range(begin, end):
-        most = max(most, ptr[r + 1] - ptr[r])
-    most *= layout.kernel_y * layout.kernel_x
-    passes = 0
-    for r in range(end - begin):
+    inputs   of a row of the batch, `most` of them not 0;    planes   of the rows, as `scanned` finds them
+    """
+    patches, passes = layout.high * layout.wide, 0
+    most = max(1, most) * layout.kernel_y * layout.kernel_x
+    for r in range(planes.shape[0]):
         passes = max(passes, planes[r].sum())
     reads, rows = passes * edges.size * patches + kept, passes * most + kept * np.diff(edges).max()
     listed = np.empty(rows + 1, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
     listed[1][0] = 0
     pairs = np.empty(most, np.int32), np.empty(most, np.int32), np.zeros((edges.size - 1, patches), np.int64)
-    return listed, pairs
+    given = np.zeros((inputs + 63) // 64 * 64, np.uint8), np.empty(most, np.int32), np.empty(most, np.int32)
+    return listed, (pairs, given)
 
 
 @njit(nogil=True)
-def list_row(events, r, passes, layout, tiling, listed, pairs, found):  # type: ignore[no-untyped-def]
-    """List all reads of row r of the batch. tiling: rows' edges of each tile, tile of each row. -> reads listed now.
+def list_row(row, r, steps, passes, layout, tiling, listed, scratch, found):  # type: ignore[no-untyped-def]
+    """List all reads of `row`, the inputs of row r of the batch. tiling: rows' edges of each tile, tile of each row. -> reads
+    listed now.
 
     listed   the rows driven, read after read; where each read starts; its tile, patch, row of the batch, sign, plane
     """
-    entries = listed[1][found]
+    if not passes.any():  # nothing but zeros, or a row that is refused
+        return found
+    (pairs, given), entries = scratch, listed[1][found]
+    flat = layout.height * layout.width * layout.kernel_y * layout.kernel_x == 1
+    n = 0 if flat else taken(row, steps, given[0], given[1], given[2])
     for way in range(passes[0] + passes[1]):
         of = (r, 0, way) if way < passes[0] else (r, 1, way - passes[0])
-        if layout.height * layout.width * layout.kernel_y * layout.kernel_x == 1:
-            entries, found = _flat(events, of, tiling[0], listed, entries, found)
+        if flat:
+            driven(row, steps, of[1], of[2], given[0])
+            entries, found = _flat(given[0], of, tiling[0], listed, entries, found)
         else:
-            n = _paired(events, of, layout, pairs[0], pairs[1])
+            met = _paired(given[1][:n], given[2], of, layout, pairs[0], pairs[1])
             before = found
-            entries, found = _listed((pairs[0], pairs[1], n), of, tiling[1], pairs[2], listed, entries, found)
-            if layout.row_v != 1:  # events come channel by channel, rows stand pixel by pixel
+            entries, found = _listed((pairs[0], pairs[1], met), of, tiling[1], pairs[2], listed, entries, found)
+            if layout.row_v != 1:  # inputs come channel by channel, rows stand pixel by pixel
                 for e in range(before, found):
                     listed[0][listed[1][e] : listed[1][e + 1]].sort()
     return found
 
 
 @njit(nogil=True)
-def _flat(events, of, edges, listed, entries, reads):  # type: ignore[no-untyped-def]
-    """As `_paired` and `_listed` for a 1x1 map, whose events, in rising order, are the rows of tile after tile."""
-    (ptr, idx, val), (lists, starts, about) = events, listed
-    r, sign, plane = of
-    at, k, stop = entries, ptr[r], ptr[r + 1]
-    for tile in range(edges.size - 1):
-        before, edge = at, edges[tile + 1]
-        while k < stop and idx[k] < edge:  # written always, kept where it counts
-            there = -val[k] if sign else val[k]
-            lists[at] = idx[k]
-            at += (there > 0) & (there >> plane)
-            k += 1
-        if at > before:
-            starts[reads], about[reads, 0], about[reads, 1] = before, tile, 0
-            about[reads, 2], about[reads, 3], about[reads, 4] = of
-            reads += 1
-    starts[reads] = at
-    return at, reads
+def _flat(fired, of, edges, listed, entries, reads):  # type: ignore[no-untyped-def]
+    """As `_paired` and `_listed` for a 1x1 map, whose inputs that are driven are the rows of tile after tile."""
+    lists = listed[0]
+    at, before, tile = entries, entries, 0
+    for first in range(0, fired.size, 64):
+        left = word(fired, first)
+        while left:
+            i = first + lowest(left)
+            left &= left - ONE
+            while i >= edges[tile + 1]:
+                reads, before, tile = _closed(listed, before, at, tile, of, reads), at, tile + 1
+            lists[at] = i
+            at += 1
+    return at, _closed(listed, before, at, tile, of, reads)
 
 
 @njit(nogil=True)
-def _paired(events, of, layout, slots, rows):  # type: ignore[no-untyped-def]
+def _closed(listed, before, at, tile, of, reads):  # type: ignore[no-untyped-def]
+    """The rows listed from `before` on are a read of a tile, if there are any. -> reads listed now."""
+    _, starts, about = listed
+    if at > before:
+        starts[reads], about[reads, 0], about[reads, 1] = before, tile, 0
+        about[reads, 2], about[reads, 3], about[reads, 4] = of
+        reads += 1
+        starts[reads] = at
+    return reads
+
+
+@njit(nogil=True)
+def _paired(idx, val, of, layout, slots, rows):  # type: ignore[no-untyped-def]
     """The rows that one pass (of: row of the batch, sign, plane) drives: their patches in `slots`, themselves in `rows`.
 
+    idx, val   inputs that are not 0, in whole steps
     -> how many.
     """
-    ptr, idx, val = events
-    r, sign, plane = of
+    _, sign, plane = of
     size, n = layout.height * layout.width, 0
-    for k in range(ptr[r], ptr[r + 1]):
+    for k in range(idx.size):
         there = -val[k] if sign else val[k]
         if there <= 0 or not (there >> plane) & 1:
             continue
@@ -180,18 +181,17 @@ def _listed(pairs, of, tile_of, counted, listed, entries, reads):  # type: ignor
     return at, reads
 
 
-def list_reference(events: Events, layout: Layout, edges: np.ndarray, tile: np.ndarray) -> Listed:
-    """All reads of all rows of the batch, a patch at a time over every pixel of it."""
-    (ptr, idx, val), rows, starts, about = events, [np.zeros(0, np.int32)], [0], []
-    size = layout.height * layout.width
-    for r in range(len(ptr) - 1):
-        mine, values = idx[ptr[r] : ptr[r + 1]], val[ptr[r] : ptr[r + 1]]
-        image = np.zeros((1 + int(mine.max(initial=0)) // size) * size, np.int64)
-        image[mine] = values
-        patches = [
-            _patch(image.reshape(-1, layout.height, layout.width), p, layout) for p in range(layout.high * layout.wide)
-        ]
-        for sign, top in enumerate((values.max(initial=0), -values.min(initial=0))):
+def list_reference(
+    x: np.ndarray, steps: Steps, layout: Layout, edges: np.ndarray, tile: np.ndarray, bad: np.ndarray
+) -> Listed:
+    """All reads of all rows of x (R, inputs), a patch at a time over every pixel of it; bad as `scan_reference`."""
+    rows, starts, about = [np.zeros(0, np.int32)], [0], []
+    scan_reference(x, steps, np.zeros((len(x), 2), np.int64), bad)
+    for r in np.flatnonzero(bad == 0):
+        row = stepped(x[r], steps)
+        image = row.reshape(-1, layout.height, layout.width)
+        patches = [_patch(image, p, layout) for p in range(layout.high * layout.wide)]
+        for sign, top in enumerate((row.max(initial=0), -row.min(initial=0))):
             for plane, t in itertools.product(range(int(top).bit_length()), range(len(edges) - 1)):
                 for patch, (there, what) in enumerate(patches):
                     driven = (((np.maximum(-what if sign else what, 0) >> plane) & 1) == 1) & (tile[there] == t)
@@ -215,20 +215,18 @@ def _patch(image: np.ndarray, patch: int, layout: Layout) -> tuple[np.ndarray, n
     return np.array(rows, np.int64), np.array(values, np.int64)
 
 
-@kernel(reference=list_reference)
-def list_kernel(events, layout, edges, tile):  # type: ignore[no-untyped-def]
+@kernel(reference=list_reference, depends=(simd_module, inputs_module))
+def list_kernel(x, steps, layout, edges, tile, bad):  # type: ignore[no-untyped-def]
     """As `list_reference`."""
-    rows = events[0].size - 1
-    planes = passes_of(events, 0, rows)
-    most = 0
-    for r in range(rows):
-        most += (events[0][r + 1] - events[0][r]) * planes[r].sum()
+    rows, inputs = x.shape
+    planes = np.zeros((rows, 2), np.int64)
+    most = scanned(x, steps, planes, bad, 0, rows)
     reads = planes.sum() * (edges.size - 1) * layout.high * layout.wide
-    most *= layout.kernel_y * layout.kernel_x
-    listed = np.empty(most + 1, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
+    entries = planes.sum() * most * layout.kernel_y * layout.kernel_x
+    listed = np.empty(entries + 1, np.int32), np.empty(reads + 1, np.int64), np.empty((reads, 5), np.int64)
     listed[1][0] = 0
-    _, pairs = room(events, layout, edges, planes, 0, 0, rows)
+    _, scratch = room(inputs, layout, edges, planes, most, 0)
     found = 0
     for r in range(rows):
-        found = list_row(events, r, planes[r], layout, (edges, tile), listed, pairs, found)
+        found = list_row(x[r], r, steps, planes[r], layout, (edges, tile), listed, scratch, found)
     return listed[0][: listed[1][found]].copy(), listed[1][: found + 1].copy(), listed[2][:found].copy()

@@ -30,9 +30,11 @@ from spikesim.core.kernel import kernel, shared_out
 from spikesim.core.simd import LANES, rows_summed_64
 
 from . import _convert as convert_module
+from . import _inputs as inputs_module
 from . import _list as list_module
 from ._convert import Converters, Decoding, Draw, convert, convert_reference, decode, decode_reference, disturb
-from ._list import Events, Layout, Listed, list_reference, list_row, passes_of, room
+from ._inputs import Steps, scanned
+from ._list import Layout, Listed, list_reference, list_row, room
 
 DRIVES, READS, CLIPPED, CONDUCTANCE = 0, 1, 2, 3
 """Columns of the counts: rows driven, reads converted, conversions outside the codes, and from CONDUCTANCE on
@@ -111,11 +113,11 @@ def finish_reference(
 
 
 def read_reference(
-    events: Events, ids: np.ndarray, layout: Layout, cells: Cells, by: Converters, rule: Decoding, draw: Draw,
-    out: np.ndarray, counts: np.ndarray,
+    x: np.ndarray, steps: Steps, ids: np.ndarray, layout: Layout, cells: Cells, by: Converters, rule: Decoding,
+    draw: Draw, out: np.ndarray, counts: np.ndarray, bad: np.ndarray,
 ) -> None:  # fmt: skip
     """All reads listed, summed and finished, one after the other."""
-    listed = list_reference(events, layout, cells.edges, cells.tile)
+    listed = list_reference(x, steps, layout, cells.edges, cells.tile, bad)
     sums = np.zeros((len(listed[2]), cells.blocks.shape[0] * LANES), np.float32)
     sums_reference(listed, cells, draw, sums)
     finish_reference(listed, sums, ids, cells, by, rule, draw, out, counts)
@@ -177,19 +179,19 @@ def _scratch(cells):  # type: ignore[no-untyped-def]
 
 
 @kernel(
-    reference=read_reference, items=lambda *a: len(a[7]),
-    depends=(philox_module, normals_module, simd_module, convert_module, list_module),
+    reference=read_reference, items=lambda x, *_: len(x),
+    depends=(philox_module, normals_module, simd_module, convert_module, inputs_module, list_module),
 )  # fmt: skip
-def read_kernel(events, ids, layout, cells, by, rule, draw, out, counts, begin, end, team):  # type: ignore[no-untyped-def]
-    """events (ptr, idx int32, val int32) of rows r = t B + b, idx rising in each; ids (B,); out (R, patches, n_out)
-    float32, zeros; counts (R, row tiles, 3 + column tiles) int64, zeros."""
+def read_kernel(x, steps, ids, layout, cells, by, rule, draw, out, counts, bad, begin, end, team):  # type: ignore[no-untyped-def]
+    """x (R, inputs) float32, rows r = t B + b; ids (B,); out (R, patches, n_out) float32, zeros; counts (R, row tiles,
+    3 + column tiles) int64, zeros; bad (R,) int64, inputs that no driver can apply: then the rest means nothing."""
     if shared_out(begin, end, team):
         return
-    planes, scratch, found = passes_of(events, begin, end), _scratch(cells), 0
-    tiling = cells.edges, cells.tile
-    listed, pairs = room(events, layout, cells.edges, planes, GROUP, begin, end)
+    planes, scratch, found = np.zeros((end - begin, 2), np.int64), _scratch(cells), 0
+    tiling, most = (cells.edges, cells.tile), scanned(x, steps, planes, bad, begin, end)
+    listed, lists = room(x.shape[1], layout, cells.edges, planes, most, GROUP)
     for r in range(begin, end):
-        found = list_row(events, r, planes[r - begin], layout, tiling, listed, pairs, found)
+        found = list_row(x[r], r, steps, planes[r - begin], layout, tiling, listed, lists, found)
         # Reads of one row of the batch stay together, so that its sums do not depend on who else is there.
         if found >= GROUP or r == end - 1:
             _done(listed, found, ids, cells, by, rule, draw, scratch, out, counts)

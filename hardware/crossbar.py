@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +16,7 @@ from spikesim.errors import ParameterError, must
 
 from ._convert import Draw
 from ._dense import read_dense
-from ._list import Events, Layout, Listed, list_kernel
+from ._list import Layout, Listed, list_kernel
 from ._read import CLIPPED, CONDUCTANCE, DRIVES, READS, finish_kernel, read_kernel, sums_kernel
 from ._sampled import sampled_kernel
 from .bank import Bank
@@ -128,18 +127,21 @@ class Crossbar:
             found, booked = self._read_as_products(x, rows, ids, ctx)
             counts = booked.cpu().numpy()
         else:
-            events = self.drive.events(rows.numpy(), ctx.where)
+            given, bad = rows.numpy(), np.zeros(len(rows), np.int64)
             out = np.zeros((steps * batch, layout.high * layout.wide, self.outputs), np.float32)
             counts = np.zeros((len(out), self.tiles[0], CONDUCTANCE + self.tiles[1]), np.int64)
             low, high = split(0 if self.seeds is None else self.seeds.key)
             draw = Draw(low, high, ctx.step0, self.seeds is not None and bank.fluctuates)
             if self._elsewhere:
-                self._read_in_parts(events, ids, layout, draw, ctx.where, out, counts)
+                self._read_in_parts(given, ids, layout, draw, ctx.where, out, counts, bad)
             else:
                 cells = bank.kernel_cells
                 if ctx.ledger is None:  # nobody asks for the conductance driven
                     cells = cells._replace(nanosiemens=np.empty((len(self.g), 0), np.int64))
-                read_kernel(events, ids, layout, cells, bank.converters, bank.decoding, draw, out, counts)
+                by, rule, whole = bank.converters, bank.decoding, self.drive.steps
+                read_kernel(given, whole, ids, layout, cells, by, rule, draw, out, counts, bad)
+            if bad.any():
+                raise self.drive.refusal(given, ctx.where)
             found = torch.from_numpy(out)
         found *= float(np.float32(bank.laid.scale * (self.drive.step or 1.0)))
         if self.bias.any():
@@ -163,20 +165,23 @@ class Crossbar:
 
     def _read_in_parts(
         self,
-        events: Events,
+        x: np.ndarray,
         ids: np.ndarray,
         layout: Layout,
         draw: Draw,
         where: str,
         out: np.ndarray,
         counts: np.ndarray,
+        bad: np.ndarray,
     ) -> None:
         """As `read_kernel`, with all sums of some rows of the batch in memory at a time; bits are the same."""
         bank, place = self.bank, self.bank.placement
         cells = bank.kernel_cells
         bare = self.stored.bare(self.macro, self.age) if isinstance(self.tally, Survey) else self.g
-        for begin, part in _parts(events, layout.high * layout.wide * place.tiles[0] * cells.blocks[:, 0].nbytes):
-            listed = list_kernel(part, layout, place.rows, place.tile)
+        size = _rows_at_a_time(x, self.drive, layout.high * layout.wide * place.tiles[0] * cells.blocks[:, 0].nbytes)
+        for begin in range(0, len(x), size):
+            mine = slice(begin, begin + size)
+            listed = list_kernel(x[mine], self.drive.steps, layout, place.rows, place.tile, bad[mine])
             listed[2][:, 2] += begin
             sums = np.zeros((len(listed[2]), cells.blocks[:, 0].size), np.float32)
             sums_kernel(listed, cells, draw, sums)
@@ -242,15 +247,12 @@ class Crossbar:
                     ctx.ledger.add(ctx.where, f"{row_tile}.{column_tile}", action, count)
 
 
-def _parts(events: Events, bytes_each: int) -> Iterator[tuple[int, Events]]:
-    """The rows of a batch in parts of at most ROOM bytes of sums, at `bytes_each` of a row's reads of one pass: the first
-    row of each, and its events."""
-    ptr, idx, val = events
-    planes = 2 * max(int(np.abs(val).max(initial=0)).bit_length(), 1)
-    step = max(1, ROOM // (bytes_each * planes))
-    for begin in range(0, len(ptr) - 1, step):
-        ends = ptr[begin : begin + step + 1]
-        yield begin, (ends - ends[0], idx[ends[0] : ends[-1]], val[ends[0] : ends[-1]])
+def _rows_at_a_time(x: np.ndarray, drive: Drive, bytes_each: int) -> int:
+    """Rows of the batch whose sums take at most ROOM bytes, at `bytes_each` of a row's reads of one pass."""
+    steps = drive.steps
+    largest = min(np.nan_to_num(np.abs(x).max(initial=0)) * steps.per, steps.most)
+    planes = 2 * max(int(np.rint(largest)).bit_length(), 1)
+    return max(1, ROOM // (bytes_each * planes))
 
 
 class Programmed(nn.Module):

@@ -13,7 +13,8 @@ from spikesim.core.operator import Context
 from spikesim.core.philox import split
 from spikesim.errors import ParameterError, ShapeError
 from spikesim.hardware._convert import Converters, Decoding, Draw
-from spikesim.hardware._list import Events, Layout, list_kernel, list_reference
+from spikesim.hardware._inputs import scan_reference, scanned, stepped, taken
+from spikesim.hardware._list import Layout, list_kernel, list_reference
 from spikesim.hardware._read import (
     CLIPPED,
     Cells,
@@ -26,12 +27,10 @@ from spikesim.hardware._read import (
 )
 from spikesim.hardware._sampled import sampled_kernel, sampled_reference
 from spikesim.hardware.deployment import _program
-from spikesim.hardware.drive import MOST, Drive, count_reference
-from spikesim.hardware.drive import list_reference as list_inputs_reference
+from spikesim.hardware.drive import Drive
 from spikesim.hardware.patches import Patches
 from spikesim.hardware.tally import Tally
 from spikesim.jobs import parallel_map
-from spikesim.layers.counting import event_lists
 
 FLOAT = np.float32
 # 2 channels of 6x5, kernel 3x2, stride 2x1 and once dilated: 12 rows on two arrays; and a linear layer of 12 inputs
@@ -42,11 +41,12 @@ LAYOUTS = [
 ]
 
 
-def drawn_case(inputs: int, reference: bool, bits: int, fluctuate: bool) -> tuple[Events, Cells, Converters, Decoding]:
+def drawn_case(
+    inputs: int, reference: bool, bits: int, fluctuate: bool
+) -> tuple[np.ndarray, Cells, Converters, Decoding]:
     rng = np.random.default_rng(inputs + 2 * reference + bits)
     x = ((rng.random((40, inputs)) < 0.3) * rng.integers(-3, 4, (40, inputs))).astype(np.float32)
     x[0] = 3
-    ptr, idx, val = event_lists(x)
     g = np.pad(rng.uniform(1e-7, 6e-5, (12, 11)).astype(np.float32), ((0, 0), (0, 5)))
     table = np.pad(np.concatenate([g, (0.02 * g) ** 2], 1) if fluctuate else g, ((0, 0), (0, 32 if fluctuate else 48)))
     nanosiemens = np.rint(np.stack([g[:, :6].sum(1), g[:, 6:].sum(1)], 1) * 1e9).astype(np.int64)
@@ -68,7 +68,7 @@ def drawn_case(inputs: int, reference: bool, bits: int, fluctuate: bool) -> tupl
     rule = Decoding(np.array([1.0, -1.0], FLOAT), np.zeros(0, np.int32), FLOAT(0), FLOAT(0))
     if reference:
         rule = Decoding(np.ones(1, FLOAT), np.zeros(10, np.int32), FLOAT(0.5), FLOAT(-3e-6))
-    return (ptr, idx, val.astype(np.int32)), cells, by, rule
+    return x, cells, by, rule
 
 
 @pytest.mark.parametrize(("layout", "inputs"), LAYOUTS)
@@ -79,20 +79,24 @@ def drawn_case(inputs: int, reference: bool, bits: int, fluctuate: bool) -> tupl
 def test_kernels_equal_their_references(
     layout: Layout, inputs: int, reference: bool, bits: int, noisy: bool, fluctuate: bool, converted: bool
 ) -> None:
-    events, cells, by, rule = drawn_case(inputs, reference, bits, fluctuate)
+    x, cells, by, rule = drawn_case(inputs, reference, bits, fluctuate)
     by = by if converted else by._replace(lsb=np.zeros((2, 16), np.float32))
     draw, ids, outputs = Draw(*split(1234567890123), 5, noisy), np.array([11, 7, -1, 3]), 10 if reference else 5
+    steps, bad, bad_wanted, bad_late = Drive(0, True).steps, *np.zeros((3, 40), np.int64)
+    x[7, 3], x[20, :2] = np.nan, (0.5, 2.0**25)
 
     def empty() -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((40, layout.high * layout.wide, outputs), np.float32), np.zeros((40, 2, 5), np.int64)
 
     (out, counts), (wanted, counts_wanted), (late, counts_late) = empty(), empty(), empty()
-    read_kernel(events, ids, layout, cells, by, rule, draw, out, counts)
-    read_reference(events, ids, layout, cells, by, rule, draw, wanted, counts_wanted)
+    read_kernel(x, steps, ids, layout, cells, by, rule, draw, out, counts, bad)
+    read_reference(x, steps, ids, layout, cells, by, rule, draw, wanted, counts_wanted, bad_wanted)
+    assert np.array_equal(bad, bad_wanted) and bad[[7, 20]].tolist() == [1, 2] and bad.sum() == 3
     assert counts[:, :, CLIPPED].any() == converted and np.array_equal(counts, counts_wanted)
     assert np.array_equal(out, wanted) and out.any()
-    listed = list_kernel(events, layout, cells.edges, cells.tile)
-    assert all(map(np.array_equal, listed, list_reference(events, layout, cells.edges, cells.tile)))
+    listed = list_kernel(x, steps, layout, cells.edges, cells.tile, bad_late)
+    assert all(map(np.array_equal, listed, list_reference(x, steps, layout, cells.edges, cells.tile, bad)))
+    assert np.array_equal(bad_late, bad)
     sums, sums_wanted = (np.zeros((len(listed[2]), 64), np.float32) for _ in range(2))
     sums_kernel(listed, cells, draw, sums)
     sums_reference(listed, cells, draw, sums_wanted)
@@ -102,8 +106,9 @@ def test_kernels_equal_their_references(
 
 
 def test_sampled_kernel_equals_its_reference() -> None:
-    events, cells, _, _ = drawn_case(12, False, 0, True)
-    listed = list_kernel(events, LAYOUTS[2][0], cells.edges, cells.tile)
+    x, cells, _, _ = drawn_case(12, False, 0, True)
+    steps, bad = Drive(0, True).steps, np.zeros(40, np.int64)
+    listed = list_kernel(x, steps, LAYOUTS[2][0], cells.edges, cells.tile, bad)
     sd = np.random.default_rng(0).uniform(0, 1e-6, (12, 10)).astype(np.float32)
     fast, slow = (np.zeros((len(listed[2]), 64), np.float32) for _ in range(2))
     for sampled, sums in ((sampled_kernel, fast), (sampled_reference, slow)):
@@ -116,15 +121,16 @@ def test_input_kernels_equal_their_references(drive: Drive) -> None:
     rng = np.random.default_rng(0)
     whole = (rng.random((9, 33)) < 0.4) * rng.integers(0 if drive.average else -3, 9, (9, 33))
     x = (whole / 9 if drive.average else whole + 0.3 * drive.analog * rng.random((9, 33))).astype(np.float32)
-    ptr, idx, val = drive.events(x, "fc")
-    per, most = np.float32(1 / (drive.step or 1)), np.float32(255 if drive.analog else MOST)
-    ranges = np.array([-most, most])
-    found, bad = np.zeros(9, np.int64), np.zeros(9, np.int64)
-    count_reference(x, per, np.float32(1 if drive.analog else 1e-3), ranges, drive.analog, found, bad)
-    assert np.array_equal(np.diff(ptr), found) and not bad.any() and len(idx)
-    idx_wanted, val_wanted = np.empty_like(idx), np.empty_like(val)
-    list_inputs_reference(x, per, ranges, ptr, idx_wanted, val_wanted)
-    assert np.array_equal(idx, idx_wanted) and np.array_equal(val, val_wanted)
+    steps, (bad, bad_wanted) = drive.steps, np.zeros((2, 9), np.int64)
+    x[4, 5] = np.inf
+    planes, planes_wanted = np.zeros((2, 9, 2), np.int64)
+    most = scanned(x, steps, planes, bad, 0, 9)
+    assert most == scan_reference(x, steps, planes_wanted, bad_wanted) > 5
+    assert np.array_equal(planes, planes_wanted) and np.array_equal(bad, bad_wanted) and bad.sum() == 1
+    fired, idx, val = np.zeros(64, np.uint8), np.empty(33, np.int32), np.empty(33, np.int32)
+    for row in np.delete(x, 4, 0):
+        n, v = taken(row, steps, fired, idx, val), stepped(row, steps)
+        assert np.array_equal(idx[:n], np.flatnonzero(v)) and np.array_equal(val[:n], v[idx[:n]])
 
 
 def deployed(macro: str = "taox40-projected", **options: object) -> tuple[ss.Network, hardware.Chip, torch.Tensor]:
