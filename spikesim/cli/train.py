@@ -1,53 +1,131 @@
-"""`spikesim train FILE.toml`: train a model that a TOML file describes; stopped runs go on where they were."""
+"""`spikesim train FILE.toml`: train a model that a TOML file describes; stopped runs go on where they were.
+
+OUT/experiment.toml        the file                   OUT/log.csv, training.png   loss and accuracy by epoch
+OUT/train.json             what the run gave          OUT/checkpoint.safetensors  to go on from
+OUT/network                a spiking network, for every other verb;    OUT/weights.safetensors   an ANN's weights
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from .common import Json, Out, Root, Seed, finish, note
+from .common import Json, Out, Root, Seed, finish, note, progress
 
 
 def train(
-    file: Annotated[Path, typer.Argument(help="TOML with [model] build, [data] name and [training].")],
+    file: Annotated[Path, typer.Argument(help="TOML with [experiment] (model, data, steps, loss ...) and [training].")],
     out: Out = Path("train-out"),
     data: Root = None,
     seed: Seed = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume/--restart", help="Go on from the folder's checkpoint, or start over.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Train a model from a TOML file into a folder; run again to resume."""
-    from ..core.files import folder, write_json, written
+    """Train an ANN or a spiking network from a TOML file into a folder.
+
+    Run again to resume, to the same bits. Under `torchrun --nproc-per-node N -m spikesim train FILE` every process takes its
+    share of each batch.
+    """
+    from ..core.files import folder, written
     from ..core.seeds import Seeds
     from ..datasets import load
-    from ..evaluation import evaluate_ann
-    from ..training import CrossEntropy, TensorBatches, Training, fit
+    from ..training import Training, accuracy_on, fit
     from ..training.experiment import read_experiment
-    from .models import read_ann
+    from ..training.processes import joined
 
-    experiment = read_experiment(file)
-    training = Training.from_toml(file)
+    experiment, training = read_experiment(file), Training.from_toml(file)
     folder(out, "--out")
-    part, test = (load(experiment.data, root=data).part(name) for name in ("train", "test"))
+    checkpoint, seeds, found = out / "checkpoint.safetensors", Seeds(seed), load(experiment.data, root=data)
+    train_part, test = (found if found.split is None else found.part(name) for name in ("train", "test"))
+    kept, held = experiment.parted(train_part, seed)
+    model, loss = _model(experiment, seeds), experiment.asked(found)
+    with joined() as processes:
+        if processes.first:
+            with written(out / "experiment.toml") as temporary:
+                temporary.write_text(file.read_text())
+            if not resume:
+                checkpoint.unlink(missing_ok=True)
+        batches = experiment.batches(kept, training=True)
+        with _watched(training.epochs, len(batches)) as (watch, watch_steps):
+            history = fit(
+                model, batches, loss, training, seeds=seeds, checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
+                validation=None if held is None else experiment.batches(held, training=False),
+            )  # fmt: skip
+        score = accuracy_on(model, loss, experiment.batches(test, training=False))
+        if processes.first:
+            result = {
+                "test_accuracy": score, "test_samples": len(test), "processes": processes.size,
+                "history": [asdict(e) for e in history],
+            }  # fmt: skip
+            _write(out, result, model)
+            text = f"test accuracy {score:.4f} on {len(test)} samples; written: {out}"
+            finish(result, [text], as_json)
+
+
+def _model(experiment: Any, seeds: Any) -> Any:
+    """The model, with weights drawn from the seeds: a Network where there are steps, else an ANN."""
     import torch
 
-    seeds = Seeds(seed)
+    from ..errors import ParameterError, must
+    from ..network import Network
+    from .models import read_ann
+
     torch.manual_seed(seeds.child("weights").key & 0x7FFF_FFFF)
     model, _ = read_ann(experiment.model, None)
-    batches = TensorBatches(part.frames(), torch.tensor(part.labels), experiment.batch_size)
-    with written(out / "experiment.toml") as temporary:
-        temporary.write_text(file.read_text())
-    history = fit(
-        model, batches, CrossEntropy(experiment.smoothing), training, seeds=seeds, checkpoint=out / "checkpoint.safetensors",
-        watch=lambda e: note(f"epoch {e.number}/{training.epochs}  loss {e.loss:.4f}  accuracy {e.accuracy:.3f}"),
-    )  # fmt: skip
-    result = {
-        "test_accuracy": evaluate_ann(model, test).accuracy, "test_samples": len(test),
-        "history": [asdict(e) for e in history],
-    }  # fmt: skip
+    if isinstance(model, Network) != bool(experiment.steps):
+        rule = "a spiking network, for steps above 0" if experiment.steps else "an ANN, for steps = 0"
+        raise ParameterError(
+            must("[experiment] model", rule, type(model).__name__, "give [experiment] steps to fit it")
+        )
+    return model
+
+
+@contextmanager
+def _watched(epochs: int, batches: int) -> Iterator[tuple[Any, Any]]:
+    """What is called after epochs and steps: a line per epoch, and a bar with loss, accuracy and the time that is left."""
+    with progress(epochs * batches, "training") as advance:
+
+        def step(s: Any) -> None:
+            advance(f"epoch {s.epoch}/{epochs}  loss {s.loss:.4f}  accuracy {s.accuracy:.3f}")
+
+        def epoch(e: Any) -> None:
+            parts = [f"epoch {e.number}/{epochs}", f"loss {e.loss:.4f}", f"accuracy {e.accuracy:.3f}"]
+            parts += [f"validation {e.validation:.3f}" for _ in [0] if e.validation is not None]
+            parts += [f"spikes per neuron {e.spikes:.3f}" for _ in [0] if e.spikes is not None]
+            note("  ".join([*parts, f"{e.seconds:.1f} s"]))
+
+        yield epoch, step
+
+
+def _write(out: Path, result: dict[str, Any], model: Any) -> None:
+    import csv
+    import io
+
+    from safetensors.torch import save_file
+
+    from .. import checkpoint
+    from ..core.files import write_json, written
+    from ..network import Network
+    from ..report.figures import training_curves
+
+    rows, text = result["history"], io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    with written(out / "log.csv") as temporary:
+        temporary.write_text(text.getvalue())
+    with written(out / "training.png") as temporary:
+        training_curves(rows, result["test_accuracy"]).savefig(temporary, format="png", dpi=150)
+    if isinstance(model, Network):
+        checkpoint.save(model, out / "network")
+    else:
+        with written(out / "weights.safetensors") as temporary:
+            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
     write_json(out / "train.json", result)
-    finish(
-        result, [f"test accuracy {result['test_accuracy']:.4f} on {len(test)} samples; checkpoint in {out}"], as_json
-    )

@@ -18,6 +18,7 @@ def check(
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    below: float | None = None,
     unit: str = "",
     integer: bool = False,
 ) -> None:
@@ -29,6 +30,7 @@ def check(
         above=above,
         at_least=at_least,
         at_most=at_most,
+        below=below,
         unit=unit,
         integer=integer,
     )
@@ -41,6 +43,7 @@ def number(
     above: float | None = None,
     at_least: float | None = None,
     at_most: float | None = None,
+    below: float | None = None,
     unit: str = "",
     integer: bool = False,
     remedy: str = "",
@@ -49,6 +52,7 @@ def number(
     rules = [f"above {above:g}" for _ in [0] if above is not None]
     rules += [f"at least {at_least:g}" for _ in [0] if at_least is not None]
     rules += [f"at most {at_most:g}" for _ in [0] if at_most is not None]
+    rules += [f"below {below:g}" for _ in [0] if below is not None]
     rule = ("a whole number " if integer else "a number ") + " and ".join(rules) + (f" {unit}" if unit else "")
     kind = isinstance(value, int) if integer else isinstance(value, (int, float))
     fits = (
@@ -58,6 +62,7 @@ def number(
         and (above is None or value > above)
         and (at_least is None or value >= at_least)
         and (at_most is None or value <= at_most)
+        and (below is None or value < below)
     )
     if not fits:
         raise ParameterError(must(name, rule, value, remedy))

@@ -156,3 +156,18 @@ def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Fig
     axis.set_xlim(min(v for _, v in rows) / 3, max(v for _, v in rows) * 30)
     axis.set_xlabel("energy per inference (J)")
     return figure
+
+
+def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) -> Figure:
+    """Loss, and accuracies in percent, by epoch; the test's as a point at the end."""
+    figure, (left, right) = _axes(9.6, 3.6, 2)
+    epochs = [e["number"] for e in history]
+    left.plot(epochs, [e["loss"] for e in history], marker="o", markersize=3)
+    left.set(xlabel="epoch", ylabel="loss")
+    right.plot(epochs, [100 * e["accuracy"] for e in history], marker="o", markersize=3, label="training")
+    if history[-1].get("validation") is not None:
+        right.plot(epochs, [100 * e["validation"] for e in history], marker="o", markersize=3, label="validation")
+    right.plot(epochs[-1:], [100 * test_accuracy], marker="*", markersize=11, linestyle="", label="test")
+    right.set(xlabel="epoch", ylabel="accuracy (%)")
+    right.legend()
+    return figure

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import spikesim as ss
 from spikesim import hardware
 from spikesim.cli import main
 from spikesim.datasets import load, write_folder
@@ -36,6 +37,12 @@ class Chain(nn.Module):
 def chain() -> nn.Module:
     torch.manual_seed(0)
     return Chain()
+
+
+def spiking() -> ss.Network:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(2, 4, 5, stride=4), ss.LIF(0.8, 0.3), nn.Flatten(), nn.Linear(256, 10)]
+    return ss.Network.chain(*layers, input_shape=(2, 34, 34))
 
 
 def unsupported() -> nn.Module:
@@ -160,8 +167,36 @@ def test_train_resumes_where_it_was(recordings: Path, capsys: pytest.CaptureFixt
     first = json.loads(capsys.readouterr().out)
     assert main(["train", "run.toml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == first and len(first["history"]) == 2
+    names = {path.name for path in Path("train-out").iterdir()}
+    assert names == {
+        "experiment.toml", "train.json", "log.csv", "training.png", "checkpoint.safetensors", "weights.safetensors"
+    }  # fmt: skip
+    assert main(["train", "run.toml", "--restart", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)["history"]
+    assert [e["loss"] for e in again] == [e["loss"] for e in first["history"]]
     Path("run.toml").write_text(text.replace("epochs", "epoch"))
     assert "did you mean epochs" in refused(capsys, "train", "run.toml", "--out", "other")
+
+
+def test_a_spiking_network_trains_on_recordings(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = f"{Path(__file__).stem}:spiking"
+    head = f'[experiment]\nmodel = "{model}"\ndata = "{recordings}"\nsteps = 3\nloss = "tet"\nbatch_size = 20\n'
+    body = 'augment = "affine"\nvalidation = 0.2\n[training]\nepochs = 2\nkeep = "best"\n'
+    Path("run.toml").write_text(head + body)
+    assert main(["train", "run.toml", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert all(e["validation"] is not None and e["spikes"] > 0 for e in found["history"])
+    assert found["test_samples"] == 10 and found["processes"] == 1
+    assert main(["simulate", "train-out/network", str(recordings), "--steps", "3", "--out", "sim"]) == 0
+    capsys.readouterr()
+    Path("run.toml").write_text(head.replace("steps = 3", "steps = 0").replace('loss = "tet"', ""))
+    assert "must be an ANN, for steps = 0" in refused(capsys, "train", "run.toml", "--out", "other")
+    Path("run.toml").write_text(head.replace("tet", "ted"))
+    assert "Experiment.loss must be one of readout, membrane, rate, tet" in refused(capsys, "train", "run.toml")
+    digits = load("digits")
+    write_folder(digits.subset(np.flatnonzero(digits.labels == 3)[:12]), Path("threes"))
+    Path("run.toml").write_text(head.replace(str(recordings), "threes"))
+    assert "at least two classes" in refused(capsys, "train", "run.toml", "--out", "other")
 
 
 def test_help_is_quick() -> None:

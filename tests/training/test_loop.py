@@ -82,7 +82,9 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path
         return x * (float("nan") if path.exists() else 1.0)
 
     data = TensorBatches(*problem(), batch_size=30, augment=poison)
-    with pytest.raises(ss.SpikesimError, match=r"training\.loss must be finite in epoch 2, got nan"):
+    with pytest.raises(
+        ss.SpikesimError, match=r"loss must be finite in epoch 2, step 1 \(first in the input\), got nan"
+    ):
         fit(model(), data, CrossEntropy(), Training(epochs=3), seeds=ss.Seeds(0), checkpoint=path)
     assert path.exists()
 
