@@ -50,6 +50,7 @@ from .neurons import (
     GradedIF,
     Integrator,
     NoReset,
+    NormalisedLIF,
     ParametricLIF,
     Reset,
     SignedIF,
@@ -66,7 +67,8 @@ _RESETS: dict[str, type[Reset]] = {r.__name__: r for r in (BySubtraction, ToValu
 _SURROGATES = {
     s.__name__: s for s in vars(surrogate).values() if isinstance(s, type) and issubclass(s, surrogate.Surrogate)
 }
-_NEURONS: dict[str, type[LeakyNeuron]] = {k.__name__: k for k in (IF, LIF, AdaptiveLIF, LIAF, CuBaLIF, ParametricLIF)}
+_FAMILY = (IF, LIF, AdaptiveLIF, LIAF, CuBaLIF, NormalisedLIF, ParametricLIF)
+_NEURONS: dict[str, type[LeakyNeuron]] = {k.__name__: k for k in _FAMILY}
 _COUNTERS: dict[type[nn.Module], tuple[str, ...]] = {
     GradedIF: ("peak", "signed"),
     CorrectedIF: ("presteps", "residual"),

@@ -14,10 +14,11 @@ from .iaf import IF
 from .integrator import Integrator
 from .liaf import LIAF
 from .lif import LIF
+from .normalised import NormalisedLIF
 from .parametric import ParametricLIF
 from .signed import SignedIF
 
 __all__ = [
     "IF", "LIAF", "LIF", "AdaptiveLIF", "BySubtraction", "CorrectedIF", "CuBaLIF", "GradedIF", "Integrator", "Neuron",
-    "NoReset", "ParametricLIF", "Reset", "SignedIF", "State", "ToValue", "Unroll", "by_kernel", "by_steps",
+    "NoReset", "NormalisedLIF", "ParametricLIF", "Reset", "SignedIF", "State", "ToValue", "Unroll", "by_kernel", "by_steps",
 ]  # fmt: skip

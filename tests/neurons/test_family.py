@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import spikesim as ss
-from spikesim.neurons import Neuron, _general, by_kernel, by_steps, synapse
+from spikesim.neurons import Neuron, NormalisedLIF, _general, by_kernel, by_steps, synapse
 from spikesim.neurons.general import Variant
 
 FAMILY: dict[str, Callable[[], Neuron]] = {
@@ -32,6 +32,8 @@ FAMILY: dict[str, Callable[[], Neuron]] = {
     "synapse, refractory": lambda: ss.CuBaLIF(0.7, 0.9, 0.8, refractory=2, max_spikes=2),
     "parametric": lambda: ss.ParametricLIF(3.0, 0.4),
     "parametric, one per neuron": lambda: ss.ParametricLIF(torch.linspace(1.5, 9, 24), 0.4, decay_input=False),
+    "normalised": lambda: NormalisedLIF(0.9, 0.4),
+    "normalised, one per neuron": lambda: NormalisedLIF(0.9, torch.linspace(0.2, 0.9, 24), bias=0.01, strict=False),
     "integrator": lambda: ss.Integrator(),
     "leaky integrator": lambda: ss.Integrator(torch.linspace(0.5, 1, 24)),
     "about a rest": lambda: ss.LIF.bindsnet(thresh=0.8, rest=0.1, reset=0.05, refrac=2, tc_decay=12.0),
