@@ -37,6 +37,7 @@ _HOMES = {
         "GradedIF",
         "Integrator",
         "NoReset",
+        "NormalisedLIF",
         "ParametricLIF",
         "SignedIF",
         "ToValue",

@@ -41,6 +41,7 @@ class Step:
 
 Watch = Callable[[Epoch], None]
 WatchSteps = Callable[[Step], None]
+Constrain = Callable[[nn.Module], None]
 
 
 def fit(
@@ -54,12 +55,14 @@ def fit(
     checkpoint: Path | None = None,
     watch: Watch | None = None,
     watch_steps: WatchSteps | None = None,
+    constrain: Constrain | None = None,
 ) -> list[Epoch]:
     """Train `model` in place and return its epochs; the model is left in evaluation mode.
 
     validation   never trained on: measured after every epoch, for `training.patience` and `keep`
     checkpoint   a .safetensors file, rewritten after every epoch; where it exists training goes on from it
     watch        called after every epoch, `watch_steps` after every batch (of the first process)
+    constrain    called on the model after every step, to put parameters back where they may be
     Under `torch.distributed` every process takes its share of each batch (see `processes.py`).
     Raises ParameterError when the loss is no longer finite (the last checkpoint stays), ArtefactError when the
     checkpoint belongs to another model or training.
@@ -71,7 +74,7 @@ def fit(
     state = State(model, training, len(batches))
     if checkpoint is not None and checkpoint.exists():
         state.resume(checkpoint)
-    run = _Loop(state, loss, seeds, processes, watch_steps if processes.first else None)
+    run = _Loop(state, loss, seeds, processes, watch_steps if processes.first else None, constrain)
     with _quiet_threads(training.threads), torch.random.fork_rng(devices=[]):
         while not state.done:
             state.close(run.epoch(batches, validation))
@@ -87,10 +90,11 @@ class _Loop:
     """One epoch after the other."""
 
     def __init__(
-        self, state: State, loss: Loss, seeds: Seeds, processes: Processes, watch: WatchSteps | None
+        self, state: State, loss: Loss, seeds: Seeds, processes: Processes, watch: WatchSteps | None,
+        constrain: Constrain | None,
     ) -> None:  # fmt: skip
         self.state, self.loss, self.seeds, self.processes, self.watch = state, loss, seeds, processes, watch
-        self.model, self.training = state.model, state.training
+        self.model, self.training, self.constrain = state.model, state.training, constrain
 
     def epoch(self, batches: Batches, validation: Batches | None) -> Epoch:
         """Train on all batches once, then measure."""
@@ -136,7 +140,7 @@ class _Loop:
         self.processes.add_gradients(self.model)
         if self.training.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip)
-        self.state.step()
+        self.state.step(self.constrain)
         return met
 
     def _refuse(self, batch: Batch, index: int, number: int, got: float) -> None:

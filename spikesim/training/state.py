@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,11 @@ class State:
         self.best: Weights = {}
         self.history: list[Epoch] = []
 
-    def step(self) -> None:
+    def step(self, constrain: Callable[[nn.Module], None] | None = None) -> None:
         """One step of optimiser, schedule and average."""
         self.optimiser.step()
+        if constrain is not None:
+            constrain(self.model)
         self.schedule.step()
         kept = self.training.ema
         for name, value in self.model.state_dict().items() if kept else ():
