@@ -17,7 +17,7 @@ from typing import Any
 import cloudpickle
 
 from .errors import JobError, must
-from .jobs import Job
+from .job import Job
 
 PATIENCE_S = 10
 """Seconds to wait for a scheduler, and then for its first worker."""
@@ -54,7 +54,7 @@ def _knock(address: str) -> None:
 
 
 class Cluster:
-    """A `jobs.Pool` of a cluster's workers. JobError where it cannot be used, or goes away."""
+    """A `job.Pool` of a cluster's workers. JobError where it cannot be used, or goes away."""
 
     def __init__(self, address: str, shared: tuple[Any, ...]) -> None:
         try:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping
-from importlib.metadata import version
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -22,13 +24,13 @@ DIGITS = 16
 
 
 def fingerprint(**parts: Any) -> str:
-    """16 hex digits of named parts: networks, data sets, macros, seeds, numbers, texts; and of this library's version.
+    """16 hex digits of named parts: networks, data sets, macros, seeds, numbers, texts; and of this library's source.
 
     A network with nodes that `ss.save` cannot describe goes in as its bytes, which may differ from process to process:
     what was kept for it may be computed again, and is never mistaken.
     """
     described = [_described(name, value) for name, value in sorted(parts.items())]
-    return digest(({"version": version("spikesim"), "parts": sorted(parts)}, {}), *described)[:DIGITS]
+    return digest(({"library": _library(), "parts": sorted(parts)}, {}), *described)[:DIGITS]
 
 
 def _described(name: str, value: Any) -> tuple[Any, Mapping[str, np.ndarray]]:
@@ -43,3 +45,15 @@ def _described(name: str, value: Any) -> tuple[Any, Mapping[str, np.ndarray]]:
         value = {k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in fields.items()}
     arrays: dict[str, np.ndarray] = {}
     return encoded(value, name, arrays, {}), arrays
+
+
+@cache
+def _library() -> str:
+    """The source of this library: results of older code are not taken for those of this one."""
+    found = hashlib.blake2b(digest_size=16)
+    for folder, below, names in os.walk(Path(__file__).parent, followlinks=True):
+        below.sort()
+        for name in sorted(names):
+            if name.endswith((".py", ".toml")):
+                found.update(name.encode() + Path(folder, name).read_bytes())
+    return found.hexdigest()

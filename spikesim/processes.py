@@ -10,7 +10,7 @@ import cloudpickle
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool, ShutdownExecutorError
 
-from .jobs import Job, LostWorkerError
+from .job import Job, LostWorkerError
 
 IDLE_S = 60
 """Seconds that workers wait for the next call before they end; starting one takes seconds."""
@@ -39,7 +39,7 @@ def run_held(job: Job) -> Any:
 
 
 class Processes:
-    """A `jobs.Pool` of local processes. Workers themselves keep results, so that these outlive a killed parent."""
+    """A `job.Pool` of local processes. Workers themselves keep results, so that these outlive a killed parent."""
 
     def __init__(self, workers: int, shared: tuple[Any, ...]) -> None:
         self.workers, self._payload = workers, cloudpickle.dumps(shared)

@@ -40,7 +40,10 @@ def wilson(share: float, samples: int) -> list[float]:
 
     number("wilson.samples", samples, at_least=1, integer=True)
     z = float(norm.ppf(TAIL))
-    middle, spread = share + z * z / (2 * samples), z * math.sqrt(share * (1 - share) / samples + (z / samples / 2) ** 2)
+    middle, spread = (
+        share + z * z / (2 * samples),
+        z * math.sqrt(share * (1 - share) / samples + (z / samples / 2) ** 2),
+    )
     scale = 1 + z * z / samples
     return [max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)]
 
@@ -71,5 +74,7 @@ def yields(accuracies: Sequence[float], at: Iterable[float]) -> list[dict[str, A
         number("yield accuracy", wanted, at_least=0, at_most=1, remedy="a share of 0 to 1, like 0.95")
         count = sum(a >= wanted - 1e-12 for a in accuracies)
         share = count / len(accuracies)
-        rows.append({"accuracy": wanted, "chips": count, "share": share, "ci95": clopper_pearson(count, len(accuracies))})
+        rows.append(
+            {"accuracy": wanted, "chips": count, "share": share, "ci95": clopper_pearson(count, len(accuracies))}
+        )
     return rows
