@@ -17,10 +17,12 @@ from typing import Any
 import cloudpickle
 
 from .errors import JobError, must
-from .job import Job
+from .job import Job, lethal
 
 PATIENCE_S = 10
 """Seconds to wait for a scheduler, and then for its first worker."""
+DEATHS = 3
+"""Workers that Dask's schedulers allow to die on a job before the last (their setting `allowed-failures`)."""
 START = "start `dask scheduler`, and `dask worker ADDRESS --nthreads 1` for each core"
 AGAIN = "finished work is kept: run the same command again"
 
@@ -126,8 +128,7 @@ class Cluster:
         try:
             value = handle.result(timeout=6 * PATIENCE_S)
         except KilledWorker:
-            rule, remedy = "one that workers survive", "give them more memory, or find out what kills them"
-            raise JobError(must(f"job {job.name}", rule, "several workers killed", remedy)) from None
+            raise lethal(job.name, 1 + DEATHS) from None
         except (CancelledError, TimeoutError):
             raise self._gone() from None
         handle.release()

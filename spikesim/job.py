@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from threadpoolctl import threadpool_limits
 
 from .core.files import read_json, write_json
-from .errors import ArtefactError, ParameterError, must
+from .errors import ArtefactError, JobError, ParameterError, must
 
 
 @contextmanager
@@ -86,6 +86,12 @@ class Job:
 
 class LostWorkerError(Exception):
     """Internal: the process that had a job died; it may be run again."""
+
+
+def lethal(name: str, deaths: int) -> JobError:
+    """What is raised for a job on which workers die."""
+    remedy = "give it more memory, or find out what kills it"
+    return JobError(must(f"job {name}", "one that workers survive", f"{deaths} of them killed", remedy))
 
 
 class Pool(Protocol):

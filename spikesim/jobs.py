@@ -15,15 +15,15 @@ from typing import Any
 
 from .core.files import folder
 from .core.params import number
-from .errors import JobError, ParameterError, must
-from .job import Job, Kept, LostWorkerError, Pool, one_thread
+from .errors import ParameterError, must
+from .job import Job, Kept, LostWorkerError, Pool, lethal, one_thread
 
 __all__ = ["Kept", "one_thread", "parallel_map"]
 
 AHEAD = 4
 """Jobs per worker that are handed out or finished before the first of them is: bounds memory, keeps workers busy."""
 STRIKES = 3
-"""Workers that may die on a job before it is given up; the last of them has run it alone."""
+"""Workers that may die on a job before it is given up."""
 
 
 def parallel_map(
@@ -111,41 +111,12 @@ class _Run:
         return bool(self.out or self.ready)
 
     def _collect(self) -> None:
-        lost = []
         for handle in list(self.pool.finished(self.out)):
             job = self.out.pop(handle)
             try:
                 self.ready[job.index] = self.pool.result(handle, job)
             except LostWorkerError:
-                lost.append(job)
-        if lost:
-            self._again(lost)
-
-    def _again(self, lost: list[Job]) -> None:
-        """Hand lost jobs out again. When a process dies the whole pool breaks: all that is out is lost with it, and the
-        oldest of it was running. A job that has been there twice is run alone, so that blame falls on the right one."""
-        for handle, job in self.out.items():
-            try:
-                self.ready[job.index] = self.pool.result(handle, job)
-            except LostWorkerError:
-                lost.append(job)
-        self.out.clear()
-        lost.sort(key=lambda job: job.index)
-        for job in lost[: self.pool.workers]:
-            self.strikes[job.index] = self.strikes.get(job.index, 0) + 1
-        for job in lost:
-            if self.strikes.get(job.index, 0) >= STRIKES - 1:
-                self.ready[job.index] = self._alone(job)
-            else:
+                self.strikes[job.index] = self.strikes.get(job.index, 0) + 1
+                if self.strikes[job.index] >= STRIKES:
+                    raise lethal(job.name, STRIKES) from None
                 self.out[self.pool.submit(job)] = job
-
-    def _alone(self, job: Job) -> Any:
-        handle = self.pool.submit(job)
-        try:
-            list(self.pool.finished([handle]))
-            return self.pool.result(handle, job)
-        except LostWorkerError:
-            rule, got = "one that workers survive", f"{STRIKES} of them killed"
-            raise JobError(
-                must(f"job {job.name}", rule, got, "give it more memory, or find out what kills it")
-            ) from None

@@ -1,73 +1,171 @@
-"""Jobs on processes of this machine: joblib's loky, one inner thread each, started anew when one of them is killed."""
+"""Jobs on processes of this machine: joblib's loky processes, one inner thread each, replaced when they are killed.
+
+Each has a pipe of its own and one job at a time: where a process dies, only its job is lost and it is known which one. loky's
+executor breaks all processes when one is killed, and now and then waits for ever. A process ends when its pipe does, so
+none outlives a killed parent for longer than its job. Jobs are handed out while the caller waits for a result.
+"""
 
 from __future__ import annotations
 
+import atexit
+import signal
+import traceback
+from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import cloudpickle
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.process_executor import BrokenProcessPool, ShutdownExecutorError
+from joblib.externals.loky.backend import get_context
 
+from .errors import JobError, SpikesimError, must
 from .job import Job, LostWorkerError
 
 IDLE_S = 60
-"""Seconds that workers wait for the next call before they end; starting one takes seconds."""
+"""Seconds that processes wait for the next call before they end; starting one takes seconds."""
+BOOTS = 3
+"""Processes that may die in a row before they take a job."""
 ONE_THREAD = {
     name: "1" for name in (
         "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
         "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS",
     )
 }  # fmt: skip
-"""Environment of a worker: no library starts threads that `one_thread` would then have to stop."""
-
-_held: list[Any] = []
-"""In a worker: what all jobs share, as bytes until the first job asks."""
+"""Environment of a process: no library starts threads that `one_thread` would then have to stop."""
 
 
-def hold(payload: bytes) -> None:
-    """First call in a new worker."""
-    _held[:] = [payload]
+def serve(connection: Connection) -> None:
+    """The life of a process: say that it is there, take what is shared, then jobs, until the pipe ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    try:
+        connection.send_bytes(b"")
+        shared = cloudpickle.loads(connection.recv_bytes())
+        while connection.poll(IDLE_S):
+            connection.send_bytes(_done(cloudpickle.loads(connection.recv_bytes()), shared))
+    except (EOFError, OSError):
+        return
 
 
-def run_held(job: Job) -> Any:
-    """One job, in a worker."""
-    if isinstance(_held[0], bytes):
-        _held[0] = cloudpickle.loads(_held[0])
-    return job.run(_held[0])
+def _done(job: Job, shared: tuple[Any, ...]) -> bytes:
+    """(whether it went well, value or error) of a job."""
+    try:
+        return cloudpickle.dumps((True, job.run(shared)))
+    except Exception as error:
+        if not isinstance(error, SpikesimError):
+            error.add_note(traceback.format_exc())
+        try:
+            return cloudpickle.dumps((False, error))
+        except Exception:
+            return cloudpickle.dumps((False, RuntimeError(traceback.format_exc())))
+
+
+class Worker:
+    """A process as its parent sees it: ready once it has said so; `job` is what it is at."""
+
+    def __init__(self) -> None:
+        context = get_context("loky")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs,), env=ONE_THREAD)
+        self.process.start()
+        theirs.close()
+        self.ready = False
+        self.job: Job | None = None
+
+    def end(self) -> None:
+        """Let go of it: an idle one ends by itself, one at work is killed."""
+        self.connection.close()
+        if self.job is not None or not self.ready:
+            self.process.terminate()
+        self.process.join()
 
 
 class Processes:
-    """A `job.Pool` of local processes. Workers themselves keep results, so that these outlive a killed parent."""
+    """A `job.Pool` of local processes. They keep results themselves, so that these outlive a killed parent."""
 
     def __init__(self, workers: int, shared: tuple[Any, ...]) -> None:
         self.workers, self._payload = workers, cloudpickle.dumps(shared)
+        self._waiting: deque[Job] = deque()
+        self._results: dict[int, Any] = {}
+        self._deaths = 0
+        self._team = _taken(workers, self._payload)
 
-    def submit(self, job: Job) -> Future[Any]:
-        while True:
-            try:
-                return self._executor().submit(run_held, job)
-            except (BrokenProcessPool, ShutdownExecutorError):  # a worker died between two jobs
-                self._executor().shutdown(wait=True, kill_workers=True)
+    def submit(self, job: Job) -> int:
+        self._waiting.append(job)
+        self._hand_out()
+        return job.index
 
-    def finished(self, handles: Iterable[Future[Any]]) -> Iterable[Future[Any]]:
-        waiting = list(handles)
-        done = wait(waiting, return_when=FIRST_COMPLETED).done
-        return [handle for handle in waiting if handle in done]
+    def finished(self, handles: Iterable[int]) -> Iterable[int]:
+        wanted = list(handles)
+        while not (done := [handle for handle in wanted if handle in self._results]):
+            self._hand_out()
+            told = wait([worker.connection for worker in self._team])
+            for i, worker in enumerate(self._team):
+                if worker.connection in told:
+                    self._listen(i, worker)
+        return done
 
-    def result(self, handle: Future[Any], job: Job) -> Any:
-        try:
-            return handle.result()
-        except (BrokenProcessPool, ShutdownExecutorError):
-            raise LostWorkerError from None
+    def result(self, handle: int, job: Job) -> Any:
+        good, value = self._results.pop(handle)
+        if not good:
+            raise value
+        return value
 
     def close(self, *, done: bool) -> None:
-        """Workers stay for the next call, unless work was broken off."""
-        if not done:
-            self._executor().shutdown(wait=False, kill_workers=True)
+        """Processes stay for the next call with the same shared arguments, unless work was broken off."""
+        if done:
+            _idle.append((self._payload, self._team))
+        else:
+            for worker in self._team:
+                worker.end()
 
-    def _executor(self) -> Any:
-        return get_reusable_executor(
-            self.workers, timeout=IDLE_S, initializer=hold, initargs=(self._payload,), env=ONE_THREAD
-        )
+    def _hand_out(self) -> None:
+        for worker in self._team:
+            if self._waiting and worker.ready and worker.job is None:
+                worker.job = self._waiting.popleft()
+                try:
+                    worker.connection.send_bytes(cloudpickle.dumps(worker.job))
+                except OSError:  # it died, or was idle for too long: what it says next is the end of its pipe
+                    continue
+
+    def _listen(self, i: int, worker: Worker) -> None:
+        try:
+            message = worker.connection.recv_bytes()
+            if not worker.ready:
+                worker.connection.send_bytes(self._payload)
+                worker.ready, self._deaths = True, 0
+                return
+        except (EOFError, OSError):
+            self._replace(i, worker)
+            return
+        if worker.job is not None:
+            self._results[worker.job.index] = cloudpickle.loads(message)
+            worker.job = None
+
+    def _replace(self, i: int, worker: Worker) -> None:
+        """A new process in the place of one that died; its job, if it had one, is lost."""
+        self._deaths += not worker.ready
+        if self._deaths >= BOOTS:
+            raise JobError(must("jobs.workers", "processes that start", f"{BOOTS} that died at once", "use 1 worker"))
+        if worker.job is not None:
+            self._results[worker.job.index] = (False, LostWorkerError())
+        worker.end()
+        self._team[i] = Worker()
+
+
+_idle: list[tuple[bytes, list[Worker]]] = []
+"""The processes of the last call that ended well, and what they share."""
+
+
+def _taken(workers: int, payload: bytes) -> list[Worker]:
+    """Processes that already have what is shared, where there are as many; new ones otherwise."""
+    if _idle and _idle[0][0] == payload and len(_idle[0][1]) == workers:
+        return _idle.pop()[1]
+    _let_go()
+    return [Worker() for _ in range(workers)]
+
+
+@atexit.register
+def _let_go() -> None:
+    while _idle:
+        for worker in _idle.pop()[1]:
+            worker.end()
