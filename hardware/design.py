@@ -85,8 +85,7 @@ def search(
     Raises what `hardware.sweep` raises, and DatasetError where both sets share samples.
     """
     number("search.within", within, at_least=0, at_most=1)
-    if choose is test:
-        raise DatasetError(must("search.test", "other samples than those that choose", "the same", "see halves"))
+    _check_apart(choose, test)
     macro = macro if isinstance(macro, Macro) else load_macro(macro)
     bound: Any = network.conversion.steps if steps is None and network.conversion is not None else steps
     work = Work(chips, bound, seeds if seeds is not None else Seeds(), **options)
@@ -98,6 +97,14 @@ def search(
     wanted = list(dict.fromkeys([0, *reasons.values()]))
     ideal, tested = measured(network, test, [designs[i] for i in wanted], work)
     return Search(within, found, {r: wanted.index(i) for r, i in reasons.items()}, tuple(tested), ideal)
+
+
+def _check_apart(choose: Data, test: Data) -> None:
+    """DatasetError where samples of one set of data are in both parts."""
+    both = np.intersect1d(choose.sample_ids, test.sample_ids) if choose.name == test.name else np.zeros(0)
+    if len(both):
+        rule, got = "other samples than those that choose", f"{len(both)} that are in both"
+        raise DatasetError(must("search.test", rule, got, "hardware.design.halves makes two parts"))
 
 
 def is_within(row: dict[str, Any], ideal: float, within: float) -> bool:
