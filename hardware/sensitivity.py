@@ -31,7 +31,7 @@ from spikesim.statistics import mean_interval
 from spikesim.units import si
 
 from .deployment import deploy
-from .energy import estimate
+from .energy import estimate, gathered
 from .macro import Macro
 from .presets import load_macro
 from .study import OverChips
@@ -142,12 +142,13 @@ def _values(row: dict[str, Any]) -> list[Any]:
 
 
 def sweep(
-    network: Network, data: Data, macro: Macro | str | Path, *, vary: Vary, chips: int = 4, steps: int | None = None,
+    network: Network, data: Data | Any, macro: Macro | str | Path, *, vary: Vary, chips: int = 4, steps: int | None = None,
     seeds: Seeds | None = None, grid: bool = False, workers: int = 1, cluster: str | None = None,
     keep: Path | None = None, advance: Callable[[], None] = lambda: None,
 ) -> Sweep:  # fmt: skip
     """Run `chips` chips of a design at every value of `vary`, each key alone with the others as given, or as a `grid`.
 
+    data      a data set, (x, y) arrays, or batches of them
     vary      {key: values}; keys as in the macro's file ("device.read_noise") or by name (`hardware.variation`)
     steps     time steps; None takes those the network is bound to
     workers, cluster   as in `jobs.parallel_map`; results do not depend on them
@@ -155,6 +156,7 @@ def sweep(
     advance   called after each finished chip
     Raises ParameterError for keys that are not known, with the nearest, and for values out of range, before anything runs.
     """
+    data = data if isinstance(data, (EventDataset, ArrayDataset)) else gathered(data)
     macro = macro if isinstance(macro, Macro) else load_macro(macro)
     bound: Any = network.conversion.steps if steps is None and network.conversion is not None else steps
     work = Work(chips, bound, seeds if seeds is not None else Seeds(), workers, cluster, keep, advance)

@@ -60,6 +60,13 @@ def test_each_key_alone_beside_the_macro_as_it_is() -> None:
     assert found.rows[0]["change"] == {"mean": 0.0, "ci95": [0.0, 0.0]}
 
 
+def test_arrays_and_loaders_will_do() -> None:
+    given: dict[str, Any] = {"vary": {"adc_bits": (6,)}, "chips": 1, "steps": 4, "seeds": SEEDS}
+    whole = hardware.sweep(network(), (data().x, data().labels), "taox40-projected", **given)
+    halves_of_it = [(data().x[:40], data().labels[:40]), (data().x[40:], data().labels[40:])]
+    assert whole == swept(**given) == hardware.sweep(network(), halves_of_it, "taox40-projected", **given)
+
+
 def test_a_row_is_what_its_chips_give_one_by_one() -> None:
     """Chip k of every row is `deploy` with the seeds of chip k, and the change is taken chip by chip."""
     row = swept().rows[2]
