@@ -1,7 +1,7 @@
 """Jobs on processes of this machine: joblib's loky processes, one inner thread each, replaced when they are killed.
 
 Each has a pipe of its own and one job at a time: where a process dies, only its job is lost and it is known which one. loky's
-executor breaks all processes when one is killed, and now and then waits for ever. A process ends when its pipe does, so
+executor breaks all processes when one is killed, and its manager may die of that. A process ends when its pipe does, so
 none outlives a killed parent for longer than its job. Jobs are handed out while the caller waits for a result.
 """
 
@@ -99,9 +99,8 @@ class Processes:
         while not (done := [handle for handle in wanted if handle in self._results]):
             self._hand_out()
             told = wait([worker.connection for worker in self._team])
-            for i, worker in enumerate(self._team):
-                if worker.connection in told:
-                    self._listen(i, worker)
+            for worker in [w for w in self._team if w.connection in told]:
+                self._listen(worker)
         return done
 
     def result(self, handle: int, job: Job) -> Any:
@@ -113,12 +112,16 @@ class Processes:
     def close(self, *, done: bool) -> None:
         """Processes stay for the next call with the same shared arguments, unless work was broken off."""
         if done:
+            _let_go()
             _idle.append((self._payload, self._team))
         else:
             for worker in self._team:
                 worker.end()
 
     def _hand_out(self) -> None:
+        """Jobs that wait to processes that are free; new ones for those that ended."""
+        if self._waiting:
+            self._team += [Worker() for _ in range(self.workers - len(self._team))]
         for worker in self._team:
             if self._waiting and worker.ready and worker.job is None:
                 worker.job = self._waiting.popleft()
@@ -127,7 +130,7 @@ class Processes:
                 except OSError:  # it died, or was idle for too long: what it says next is the end of its pipe
                     continue
 
-    def _listen(self, i: int, worker: Worker) -> None:
+    def _listen(self, worker: Worker) -> None:
         try:
             message = worker.connection.recv_bytes()
             if not worker.ready:
@@ -135,21 +138,21 @@ class Processes:
                 worker.ready, self._deaths = True, 0
                 return
         except (EOFError, OSError):
-            self._replace(i, worker)
+            self._ended(worker)
             return
         if worker.job is not None:
             self._results[worker.job.index] = cloudpickle.loads(message)
             worker.job = None
 
-    def _replace(self, i: int, worker: Worker) -> None:
-        """A new process in the place of one that died; its job, if it had one, is lost."""
+    def _ended(self, worker: Worker) -> None:
+        """A process died, or had nothing to do for too long; its job, if it had one, is lost."""
+        self._team.remove(worker)
         self._deaths += not worker.ready
         if self._deaths >= BOOTS:
             raise JobError(must("jobs.workers", "processes that start", f"{BOOTS} that died at once", "use 1 worker"))
         if worker.job is not None:
             self._results[worker.job.index] = (False, LostWorkerError())
         worker.end()
-        self._team[i] = Worker()
 
 
 _idle: list[tuple[bytes, list[Worker]]] = []

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import spikesim as ss
+from spikesim import processes
 from spikesim.errors import ArtefactError, JobError
 from spikesim.jobs import AHEAD, Kept, parallel_map
 
@@ -59,6 +60,11 @@ def heavy(a: int, folder: str) -> list[int]:
 
 def shared_size(weights: list[float], a: int) -> int:
     return len(weights) + a
+
+
+def worker_of(a: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
 
 
 def ran(folder: Path) -> set[str]:
@@ -124,6 +130,18 @@ def test_jobs_of_a_killed_worker_are_computed_again(tmp_path: Path, times: int) 
     tasks = [(a, str(tmp_path), 2, times) for a in range(6)]
     assert list(parallel_map(deadly, tasks, workers=2)) == [product(a) for a in range(6)]
     assert len(list(tmp_path.glob("died-*"))) == times
+
+
+def test_processes_serve_the_next_call_and_may_have_died_since() -> None:
+    tasks = [(a,) for a in range(4)]
+    list(parallel_map(worker_of, tasks, workers=2))
+    there = {worker.process.pid for worker in processes._idle[0][1]}
+    assert len(there) == 2 and set(parallel_map(worker_of, tasks, workers=2)) <= there  # no new process
+    victim = processes._idle[0][1][0].process
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join()
+    again = list(parallel_map(worker_of, tasks, workers=2))
+    assert len(again) == 4 and victim.pid not in again
 
 
 def test_a_job_that_kills_every_worker_is_named(tmp_path: Path) -> None:
