@@ -99,6 +99,8 @@ def test_energy_goes_on_where_it_was_and_says_how_sure_it_is(capsys: pytest.Capt
     }  # fmt: skip
     for key in ("latency_s", "area_mm2", "baselines", "excluded", "assumed", "sources"):
         assert found[key], key
+    page = Path("out/report.html").read_text()
+    assert "yield: chips that reach 50.00 %" in page and "over test samples (80, Wilson)" in page
     assert found["yield"][0]["accuracy"] == 0.5 and found["test_sampling"]["samples"] == 80
     (folder,) = Path("out/jobs").iterdir()
     ages = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
