@@ -12,31 +12,47 @@ from .figures import ACCENT, INK, PALE, SECOND
 Rows = Sequence[Mapping[str, Any]]
 
 
+ACROSS = 4
+"""Keys side by side; more stand below."""
+
+
 def sensitivity(sweep: Mapping[str, Any]) -> Figure:
-    """A column per key: accuracy with its interval over chips above, joules per inference below, against the values."""
-    keys = list(sweep["vary"])
-    figure = Figure(figsize=(1.2 + 2.6 * len(keys), 4.8), layout="constrained", dpi=130)
-    axes = figure.subplots(2, len(keys), sharey="row", sharex="col", squeeze=False)
-    given = sweep["rows"][0]
-    for (above, below), key in zip(axes.T, keys):
-        rows = [row for row in sweep["rows"] if key in row["settings"]]
-        x, labels = _places([row["settings"][key] for row in rows])
-        mean, spread = _accuracies(rows)
-        above.axhline(100 * sweep["ideal_accuracy"], color=SECOND, linestyle="--", linewidth=1, label="ideal network")
-        above.axhline(100 * given["chip_accuracy"]["mean"], color=PALE, linewidth=1, label="macro as given")
-        above.errorbar(x, mean, yerr=spread, marker="o", markersize=4, color=ACCENT, capsize=3, label="95 % over chips")
-        below.axhline(given["energy_J"]["total"], color=PALE, linewidth=1)
-        below.plot(x, [row["energy_J"]["total"] for row in rows], marker="o", markersize=4, color=INK)
-        below.set_xticks(x, labels, rotation=30, ha="right", fontsize=8)
-        below.set_xlabel(key.replace("_", " "))
-        for axis in (above, below):
-            axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("accuracy (%)")
-    axes[1, 0].set_ylabel("energy per inference (J)")
+    """Two panels per key: accuracy with its interval over chips above, joules per inference below, against the values."""
+    keys, given = list(sweep["vary"]), sweep["rows"][0]
+    across, down = min(len(keys), ACROSS), -(-len(keys) // ACROSS)
+    figure = Figure(figsize=(1.2 + 2.6 * across, 4.6 * down), layout="constrained", dpi=130)
+    axes = figure.subplots(2 * down, across, sharey="row", squeeze=False)
+    for i, key in enumerate(keys):
+        above, below = axes[2 * (i // ACROSS) : 2 * (i // ACROSS) + 2, i % ACROSS]
+        _panels(above, below, sweep, key)
+        if i % ACROSS == 0:
+            above.set_ylabel("accuracy (%)")
+            below.set_ylabel("energy per inference (J)")
     axes[0, 0].legend(frameon=False, fontsize=7)
+    for i in range(len(keys), across * down):
+        for axis in axes[2 * (i // ACROSS) : 2 * (i // ACROSS) + 2, i % ACROSS]:
+            axis.set_axis_off()
     chips = given["chip_accuracy"]["n"]
     figure.suptitle(f"{sweep['macro']}, T = {sweep['steps']}, {chips} chips, {sweep['samples']} samples", fontsize=9)
     return figure
+
+
+def _panels(above: Any, below: Any, sweep: Mapping[str, Any], key: str) -> None:
+    given = sweep["rows"][0]
+    rows = [row for row in sweep["rows"] if key in row["settings"]]
+    x, labels = _places([row["settings"][key] for row in rows])
+    mean, spread = _accuracies(rows)
+    above.axhline(100 * sweep["ideal_accuracy"], color=SECOND, linestyle="--", linewidth=1, label="ideal network")
+    above.axhline(100 * given["chip_accuracy"]["mean"], color=PALE, linewidth=1, label="macro as given")
+    above.errorbar(x, mean, yerr=spread, marker="o", markersize=4, color=ACCENT, capsize=3, label="95 % over chips")
+    below.axhline(given["energy_J"]["total"], color=PALE, linewidth=1)
+    below.plot(x, [row["energy_J"]["total"] for row in rows], marker="o", markersize=4, color=INK)
+    above.set_xticks(x, [""] * len(x))
+    below.set_xticks(x, labels, rotation=30, ha="right", fontsize=8)
+    below.set_xlabel(key.replace("_", " "))
+    for axis in (above, below):
+        axis.set_xlim(-0.5, len(x) - 0.5)
+        axis.spines[["top", "right"]].set_visible(False)
 
 
 def pareto(sweep: Mapping[str, Any], search: Mapping[str, Any] | None = None) -> Figure:
@@ -70,9 +86,14 @@ def _searched(
         steps = [costs[i] for i in front], [100 * rows[i]["chip_accuracy"]["mean"] for i in front]
         axis.step(*steps, where="post", color=INK, linewidth=1, label="front")
     at = {row["label"]: (cost, 100 * row["chip_accuracy"]["mean"]) for row, cost in zip(rows, costs)}
+    together: dict[tuple[float, float], list[str]] = {}
     for label in dict.fromkeys(chosen["label"] for chosen in search["chosen"].values()):
-        axis.scatter(*at[label], s=70, facecolor="none", edgecolor=SECOND, zorder=3)
-        axis.annotate(label, at[label], textcoords="offset points", xytext=(6, -10), fontsize=7)
+        together.setdefault(at[label], []).append(label)
+    for (cost, accuracy), labels in together.items():
+        axis.scatter(cost, accuracy, s=70, facecolor="none", edgecolor=SECOND, zorder=3)
+        side, shift = ("left", 6) if cost <= (min(costs) + max(costs)) / 2 else ("right", -6)
+        options = {"xytext": (shift, -8), "ha": side, "va": "top", "fontsize": 7}
+        axis.annotate("\n".join(labels), (cost, accuracy), textcoords="offset points", **options)
 
 
 def _cost(row: Mapping[str, Any], name: str) -> float:
