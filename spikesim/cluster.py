@@ -27,18 +27,31 @@ START = "start `dask scheduler`, and `dask worker ADDRESS --nthreads 1` for each
 AGAIN = "finished work is kept: run the same command again"
 
 
-def unpacked(payload: bytes) -> Any:
-    """What all jobs share, made once on each worker that needs it."""
-    return cloudpickle.loads(payload)
+class Shared:
+    """What all jobs share, as bytes on the way between workers and made once on each. Dask's own way with what it finds
+    inside (torch networks among it) may fail, and is then tried for ever."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        self._value: list[tuple[Any, ...]] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shared, (self._packed,)
+
+    def value(self) -> tuple[Any, ...]:
+        """The arguments."""
+        if not self._value:
+            self._value = [cloudpickle.loads(self._packed)]
+        return self._value[0]
 
 
-def run_shared(job: Job, shared: tuple[Any, ...]) -> Any:
-    """One job, on a worker; a worker that came later is held to one thread too."""
+def run_shared(job: Job, shared: Shared) -> bytes:
+    """One job, on a worker, its result as bytes; a worker that came later is held to one thread too."""
     from distributed import get_worker
 
     worker: Any = get_worker()
     _check_threads({worker.address: worker.state.nthreads})
-    return job.run(shared)
+    return cloudpickle.dumps(job.run(shared.value()))
 
 
 def _check_threads(threads: dict[str, int]) -> None:
@@ -96,7 +109,7 @@ class Cluster:
         key = f"shared-{hashlib.blake2b(payload, digest_size=8).hexdigest()}-{self._token}"
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")
-            return self._client.submit(unpacked, payload, key=key)
+            return self._client.submit(Shared, payload, key=key)
 
     def submit(self, job: Job) -> Any:
         bare = Job(job.index, job.function, job.arguments)
@@ -132,7 +145,7 @@ class Cluster:
         except (CancelledError, TimeoutError):
             raise self._gone() from None
         handle.release()
-        return job.keep(value)
+        return job.keep(cloudpickle.loads(value))
 
     def close(self, *, done: bool) -> None:
         self._client.close(timeout=PATIENCE_S if done else 1)

@@ -15,7 +15,9 @@ import pytest
 pytest.importorskip("distributed")
 
 import test_jobs as jobs
+import torch
 
+import spikesim as ss
 from spikesim.errors import JobError
 from spikesim.jobs import Kept, parallel_map
 
@@ -85,6 +87,15 @@ def test_shared_arguments_reach_a_cluster_once(cluster: str) -> None:
     assert list(parallel_map(jobs.shared_size, [(a,) for a in range(3)], shared=(weights,), cluster=cluster)) == [
         1000, 1001, 1002,
     ]  # fmt: skip
+
+
+def test_a_network_reaches_every_worker(cluster: str) -> None:
+    """Both workers take part, so that one has it from the other."""
+    network = ss.Network.chain(torch.nn.Linear(4, 3), ss.IF(0.5)).requires_grad_(False)
+    tasks = [(a,) for a in range(12)]
+    found = list(parallel_map(jobs.through, tasks, shared=(network, torch.ones(2, 5, 4)), cluster=cluster))
+    assert len({pid for pid, _ in found}) == 2 and len({value for _, value in found}) == 1
+    assert found[0][1] == jobs.through(network, torch.ones(2, 5, 4), 0)[1]
 
 
 def test_a_job_that_kills_every_worker_of_a_cluster_is_named(cluster: str, tmp_path: Path) -> None:
