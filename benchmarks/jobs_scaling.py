@@ -33,7 +33,7 @@ from spikesim.datasets import ArrayDataset, load
 from spikesim.hardware.study import OverChips, one_chip
 from spikesim.jobs import Kept, parallel_map
 
-MACRO, CHIPS, SAMPLES, ROUNDS = "taox40-projected", 8, 66, 3
+MACRO, CHIPS, SAMPLES, ROUNDS = "taox40-projected", 32, 66, 2
 MEMORY_CHIPS = (10, 100, 1000)
 ROOT = Path(__file__).parents[1]
 
