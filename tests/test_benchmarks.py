@@ -10,9 +10,10 @@ import torch
 from conversion.strangers import Vgg, seeded
 
 import spikesim as ss
-from benchmarks import crossbar, harness, hundred_chips, jobs_scaling, wires
+from benchmarks import crossbar, direct_training, harness, hundred_chips, jobs_scaling, wires
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
 from benchmarks.table_strangers import few_steps, losses, oracles
+from spikesim.datasets import load
 from spikesim.datasets.base import ArrayDataset
 from spikesim.evaluation import evaluate_ann
 
@@ -87,3 +88,10 @@ def test_chips_are_timed_by_the_code_that_runs_them() -> None:
     assert told["chips"] == 3 and told["parent_mib"] > 50 and told["worker_mib"] > 50
     scaled = {"name": "dask", "chips": 8, "seconds_1": 20.0, "seconds_2": 11.0, "efficiency": 0.9}
     assert "| dask, 8 chips | 20.0 s | 11.0 s | 0.90 |" in jobs_scaling.table([scaled, told])
+
+
+def test_direct_training_is_measured_on_recordings_that_it_has_not_seen() -> None:
+    data = load("digits").part("train").subset(range(0, 1200, 12))
+    row = direct_training.fold(data, 0, epochs=1)
+    assert row["samples"] == len(row["right"]) == 20 and row["epochs"] == 1 and row["seconds"] > 0
+    assert row["accuracy"] == np.mean(row["right"]) and row["spikes_per_neuron"] > 0

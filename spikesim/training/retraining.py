@@ -127,9 +127,7 @@ def read_retraining(path: Path) -> tuple[Retraining, Training, Training]:
             raise ParameterError(must(f"{path} [retrain]", "made of known keys", key, nearest(key, known)))
     for key in ("model", "data"):
         if key not in found:
-            example = (
-                f"one of {', '.join(KNOWN)}, or package.module:function" if key == "model" else "a data set"
-            )
+            example = f"one of {', '.join(KNOWN)}, or package.module:function" if key == "model" else "a data set"
             raise ParameterError(must(f"{path} [retrain] {key}", example, "nothing"))
     return Retraining(**found), Training.from_toml(path, "ann"), Training.from_toml(path, "snn")
 
