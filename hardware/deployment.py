@@ -112,17 +112,21 @@ def drives_of(network: Network, chosen: list[str], shown: Calibration | None, bi
     """Each node's drive, from what reaches it when the ideal network runs on the calibration inputs."""
     if shown is None:
         return {name: Drive(0, True) for name in chosen}
-    x = shown.x
+    shapes = network.shapes(shown.x[:1])
+    return {
+        name: _drive(given, _may_be_signed(network, name), _averaged(network, name, shapes), bits)
+        for name, given in reaching(network, chosen, shown).items()
+    }
+
+
+def reaching(network: Network, chosen: list[str], shown: Calibration) -> dict[str, Tensor]:
+    """Node -> (T, B, *in_shape), what reaches it when `network` runs on the calibration inputs."""
     sources = {name: [e.source for e in network.edges if e.target == name] for name in chosen}
     wanted = {s for found in sources.values() for s in found if s != INPUT}
     with torch.inference_mode():
-        _, _, recorded = shown.bound(network)(x, record=wanted)
-    seen, shapes = {INPUT: x, **recorded}, network.shapes(x[:1])
-    found = {}
-    for name in chosen:
-        given: Tensor = sum(seen[s] for s in sources[name])  # type: ignore[assignment]
-        found[name] = _drive(given, _may_be_signed(network, name), _averaged(network, name, shapes), bits)
-    return found
+        _, _, recorded = shown.bound(network)(shown.x, record=wanted)
+    seen = {INPUT: shown.x, **recorded}
+    return {name: sum(seen[s] for s in sources[name]) for name in chosen}  # type: ignore[misc]
 
 
 def _averaged(network: Network, name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
