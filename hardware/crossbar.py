@@ -178,6 +178,9 @@ class Crossbar:
         """As `read_kernel`, with all sums of some rows of the batch in memory at a time; bits are the same."""
         bank, place = self.bank, self.bank.placement
         cells = bank.kernel_cells
+        finished = cells
+        if isinstance(self.macro.wires, Gated):  # whose conductances are those that currents say
+            finished = cells._replace(nanosiemens=np.empty((len(self.g), 0), np.int64))
         bare = self.stored.bare(self.macro, self.age) if isinstance(self.tally, Survey) else self.g
         for begin, part in _parts(events, layout.high * layout.wide * place.tiles[0] * cells.blocks[:, 0].nbytes):
             listed = list_kernel(part, layout, place.rows, place.tile)
@@ -185,12 +188,13 @@ class Crossbar:
             sums = np.zeros((len(listed[2]), cells.blocks[:, 0].size), np.float32)
             sums_kernel(listed, cells, draw, sums)
             drives = np.bincount(listed[0], minlength=len(bare)).astype(np.float64)
-            carried, kept = (
-                float(drives @ place.by_row(bank.g.sum(1, dtype=np.float64))),
-                np.ones(len(sums), np.float32),
-            )
+            carried = float(drives @ place.by_row(bank.g.sum(1, dtype=np.float64)))
+            kept = np.ones(len(sums), np.float32)
             if isinstance(self.macro.wires, Gated):
-                carried, kept = self._through_gated_wires(self.macro.wires, listed, sums)
+                physical, kept = self._through_gated_wires(self.macro.wires, listed, sums)
+                carried = float(physical.sum())
+                delivered = np.rint(1e9 * np.add.reduceat(physical, place.columns[:-1], axis=1)).astype(np.int64)
+                np.add.at(counts[:, :, CONDUCTANCE:], (listed[2][:, 2], listed[2][:, 0]), delivered)
             if isinstance(self.tally, Survey):
                 whole = float(drives @ place.by_row(bare.sum(1, dtype=np.float64)))
                 self.tally.currents(where, bank, listed[2][:, 0], sums[:, : bank.converted], carried, whole)
@@ -199,17 +203,15 @@ class Crossbar:
                 sampled_kernel(listed, ids, np.sqrt(bank.columns[1]), draw, fluctuation)
                 sums[:, cells.padded :] = 0
                 sums += kept[:, None] * fluctuation
-            finish_kernel(listed, sums, ids, cells, bank.converters, bank.decoding, draw, out, counts)
+            finish_kernel(listed, sums, ids, finished, bank.converters, bank.decoding, draw, out, counts)
 
-    def _through_gated_wires(self, gated: Gated, listed: Listed, sums: np.ndarray) -> tuple[float, np.ndarray]:
+    def _through_gated_wires(self, gated: Gated, listed: Listed, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Replace column currents by those of arrays whose rows without input are disconnected. Variances shrink by the
-        square of the share of its current that a read keeps. -> the currents' sum; those shares (reads,)."""
+        square of the share of its current that a read keeps. -> the currents (reads, columns); those shares (reads,)."""
         bank, place = self.bank, self.bank.placement
         physical = np.zeros((len(sums), bank.g.shape[1]))
-        reads, lines = (
-            np.repeat(np.arange(len(sums)), np.diff(listed[1])),
-            place.by_row(np.arange(len(bank.g)))[listed[0]],
-        )
+        reads = np.repeat(np.arange(len(sums)), np.diff(listed[1]))
+        lines = place.by_row(np.arange(len(bank.g)))[listed[0]]
         for i, _, (rows, columns) in place.arrays():
             mine = np.flatnonzero(listed[2][:, 0] == i)
             active = np.zeros((len(sums), rows.stop - rows.start), bool)
@@ -222,7 +224,7 @@ class Crossbar:
         sums[:, : bank.converted] = bank.ordered(physical)
         kept = (physical.sum(1) / np.maximum(whole, 1e-30)).astype(np.float32)
         sums[:, bank.kernel_cells.padded :] *= (kept * kept)[:, None]
-        return float(physical.sum()), kept
+        return physical, kept
 
     def _book(self, counts: np.ndarray, batch: int, ctx: Context) -> None:
         """Counts of a run into the ledger, by array "row tile.column tile".

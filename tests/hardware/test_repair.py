@@ -48,6 +48,14 @@ def problem() -> tuple[ss.Network, ArrayDataset, ArrayDataset]:
     return network, data.subset(range(300)), data.subset(range(300, 600))
 
 
+def counting() -> tuple[ss.Network, Tensor]:
+    """A network of counts, not bound to a T, and its calibration inputs."""
+    torch.manual_seed(0)
+    x = torch.poisson(torch.full((32, 6), 3.0))
+    ann = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+    return ss.convert(ann, calibration=x, steps=16, recipe="signed")[0], x
+
+
 def base(**changes: object) -> Macro:
     """Exact cells and eight-bit converters, and what is to be repaired."""
     ideal = hardware.load_macro("ideal")
@@ -72,10 +80,12 @@ def said(chip: hardware.Chip) -> Tensor:
 
 
 def test_nothing_to_repair_nothing_changed() -> None:
-    """A chip without error, noise and conversion gives the same bits after all ways, and needs no multiplications."""
-    chip = hardware.deploy(problem()[0], hardware.load_macro("ideal"), seeds=ss.Seeds(0))
-    again = hardware.repaired(chip, *WAYS)
-    assert torch.equal(said(chip), said(again))
+    """A chip without error, noise and conversion gives the same bits after all ways, and needs no multiplications. (Whole
+    inputs: others are rounded by their drivers, which is an error to correct.)"""
+    network, x = counting()
+    chip = hardware.deploy(network, hardware.load_macro("ideal"), seeds=ss.Seeds(0))
+    again, raster = hardware.repaired(chip, *WAYS), torch.poisson(x[None].expand(16, -1, -1) / 16)
+    assert torch.equal(ss.run(chip, raster).output, ss.run(again, raster).output)
     assert all(c.gain is None for c in again.crossbars.values())
 
 
@@ -170,10 +180,7 @@ def test_the_ledger_pays_for_gains(tmp_path: object) -> None:
 
 def test_corrections_hold_for_recordings_bound_later() -> None:
     """Offsets measured on an unbound chip are those measured on the bound one, at the calibration's T."""
-    torch.manual_seed(0)
-    x = torch.poisson(torch.full((32, 6), 3.0))
-    ann = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
-    network, _ = ss.convert(ann, calibration=x, steps=16, recipe="signed")
+    network, _ = counting()
     macro = base().varied(adc=ADC(6, offset_sd=2.0))
     first = hardware.repaired(hardware.deploy(network, macro, seeds=ss.Seeds(0)), hardware.Offsets()).bound(16)
     then = hardware.repaired(hardware.deploy(network.bound(16), macro, seeds=ss.Seeds(0)), hardware.Offsets())
@@ -184,7 +191,7 @@ def test_corrections_hold_for_recordings_bound_later() -> None:
 def test_gains_are_paired() -> None:
     """Offsets on chips that have them: better, by more than twice the error; nothing is gained by nothing."""
     network, _, test = problem()
-    macro = OFFSETS.varied(adc=ADC(8, offset_sd=8.0))
+    macro = OFFSETS.varied(adc=ADC(8, offset_sd=25.0))
     found = hardware.gains(
         network, macro, test, {"offsets": [hardware.Offsets()], "none": []}, chips=3, steps=STEPS, seeds=ss.Seeds(0)
     )
@@ -195,14 +202,14 @@ def test_gains_are_paired() -> None:
 
 
 def test_fine_tuning_suits_weights_to_their_arrays() -> None:
-    """Cells with large programming errors: a network tuned on other chips of the macro is right more often on new ones."""
+    """Converters of two bits: a network tuned on other chips of the macro is right more often on new ones."""
     network, train, test = problem()
     macro = hardware.load_macro("taox40-projected")
-    macro = macro.varied(device=dataclasses.replace(macro.device, programming_error=0.5), adc=ADC(4))
+    macro = macro.varied(adc=ADC(2))
     batches = TensorBatches(train.x[:, None].expand(-1, STEPS, -1, -1, -1), torch.tensor(train.labels), 50)
-    way = hardware.FineTuning(batches, Training(epochs=6, learning_rate=5e-3, weight_decay=0.0))
+    way = hardware.FineTuning(batches, Training(epochs=5, learning_rate=5e-3, weight_decay=0.0))
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    found = hardware.gains(network, macro, test, {"tuned": [way]}, chips=4, steps=STEPS, seeds=ss.Seeds(0))[0]
+    found = hardware.gains(network, macro, test, {"tuned": [way]}, chips=3, steps=STEPS, seeds=ss.Seeds(0))[0]
     assert found.points > 2 * found.standard_error
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())  # the given network stays
 
