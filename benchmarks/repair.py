@@ -39,14 +39,14 @@ def _base() -> Macro:
     return hardware.load_macro("taox40-projected")
 
 
-FAULTY = "a tenth of cells stuck"
+FAULTY, SPREAD, COARSE = "a tenth of cells stuck", "programming error 30 %", "converters of 5 bits"
 DESIGNS: dict[str, tuple[Callable[[], Macro], float]] = {
-    "as it is": (_base, 0.0),
-    "programming error 30 %": (lambda: _base().varied(device=replace(_base().device, programming_error=0.3)), 0.0),
+    SPREAD: (lambda: _base().varied(device=replace(_base().device, programming_error=0.3)), 0.0),
     "converters: offsets 3 codes, gains 10 %": (lambda: _base().varied(adc=ADC(8, offset_sd=3.0, gain_sd=0.1)), 0.0),
-    "converters of 5 bits": (lambda: _base().varied(adc=ADC(5)), 0.0),
-    "cells of wan2022, a day old": (lambda: hardware.load_macro("wan2022"), DAY),
     FAULTY: (lambda: hardware.load_macro("taox40-projected", faults="immature"), 0.0),
+    COARSE: (lambda: _base().varied(adc=ADC(5)), 0.0),
+    "cells of wan2022, a day old": (lambda: hardware.load_macro("wan2022"), DAY),
+    "as it is": (_base, 0.0),
 }
 """Design -> macro, seconds after programming."""
 
@@ -73,9 +73,7 @@ class Rasters(Batches):
 
     def epoch(self, seeds: Seeds) -> Any:
         for rows in torch.randperm(len(self.data), generator=seeds.torch()).split(self.size):
-            x = self.data.raster(STEPS, rows.numpy())
-            x = x.dense() if hasattr(x, "dense") else x
-            yield x.transpose(0, 1), torch.tensor(self.data.labels[rows.numpy()])
+            yield self.data.raster(STEPS, rows.numpy()).transpose(0, 1), torch.tensor(self.data.labels[rows.numpy()])
 
 
 def tuning() -> Way:
@@ -98,7 +96,9 @@ def measure() -> list[dict[str, Any]]:
 def rows_of(case: dict[str, Any]) -> dict[str, Any]:
     """All ways on the chips of one design."""
     (network, test), (macro, age) = subject(), DESIGNS[case["design"]]
-    ways = {**WAYS, "fine-tuning": (tuning(),), **(REMAPPING if case["design"] == FAULTY else {})}
+    ways = {**WAYS, **(REMAPPING if case["design"] == FAULTY else {})}
+    if case["design"] in (SPREAD, COARSE):
+        ways["fine-tuning"] = (tuning(),)
     found = hardware.gains(
         network, macro(), test.subset(range(SAMPLES)), ways, chips=CHIPS, steps=STEPS, seeds=ss.Seeds(0), age=age
     )
