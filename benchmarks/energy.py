@@ -134,8 +134,8 @@ def table(rows: Iterable[dict[str, Any]], subject: str) -> str:
     for network in dict.fromkeys(r["network"] for r in measured):
         cells = {r["macro"]: r for r in measured if r["network"] == network}
         texts = [
-            f"{100 * r['accuracy']:.1f} %, {si(r['joules'], 'J')}, {si(r['seconds'], 's')}"
-            for r in (cells[m] for m in MACROS)
+            f"{100 * r['accuracy']:.1f} %, {si(r['joules'], 'J')}, {si(r['seconds'], 's')}" if r else "–"
+            for r in (cells.get(m) for m in MACROS)
         ]
         lines.append(f"| {network} | " + " | ".join(texts) + " |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What ways to repair give, in points: the demo's network on eight chips of each of six designs that need it, seed 0.
+"""What ways to repair give, in points: the demo's network on eight chips of each of five designs that need it, seed 0.
 
     python -m benchmarks repair            # a stopped run goes on
     python -m benchmarks.repair            # puts the table into docs/repair.md
@@ -46,7 +46,6 @@ DESIGNS: dict[str, tuple[Callable[[], Macro], float]] = {
     FAULTY: (lambda: hardware.load_macro("taox40-projected", faults="immature"), 0.0),
     COARSE: (lambda: _base().varied(adc=ADC(5)), 0.0),
     "cells of wan2022, a day old": (lambda: hardware.load_macro("wan2022"), DAY),
-    "as it is": (_base, 0.0),
 }
 """Design -> macro, seconds after programming."""
 
@@ -82,7 +81,7 @@ def tuning() -> Way:
     return hardware.FineTuning(Rasters(data.part("train")), steps=STEPS)
 
 
-TUNED = (SPREAD, COARSE)
+TUNED = (SPREAD,)
 """Designs for which networks are tuned."""
 
 
