@@ -80,10 +80,10 @@ def _part(claim: str) -> Path:
 
 
 def record(claim: str, rows: list[dict[str, Any]]) -> Path:
-    """Write the rows of a claim as JSON lines, each with the machine it was measured on."""
+    """Write the rows of a claim as JSON lines, each with the machine it was measured on (a row that names one keeps it)."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{claim}.jsonl"
     about = machine()
-    path.write_text("".join(json.dumps({"claim": claim, **row, **about}) + "\n" for row in rows))
+    path.write_text("".join(json.dumps({"claim": claim, **about, **row}) + "\n" for row in rows))
     _part(claim).unlink(missing_ok=True)
     return path

@@ -31,6 +31,13 @@ _HOMES = {
     "loop": ("in_the_loop",),
     "macro": ("Macro",),
     "measured": ("read_map",),
+    "repair.base": ("Way", "repaired"),
+    "repair.offsets": ("Offsets",),
+    "repair.ranges": ("Ranges",),
+    "repair.remapping": ("Remapping",),
+    "repair.statistics": ("Statistics",),
+    "repair.study": ("Gain", "gains"),
+    "repair.tuning": ("FineTuning",),
     "presets": ("fault_names", "load_device", "load_macro", "macro_names"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

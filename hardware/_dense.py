@@ -29,7 +29,7 @@ def read_dense(
     ids (B,) sample ids; key of the draws, None: nothing fluctuates.
     """
     steps, batch = x.shape[:2]
-    rows = _unrolled(x.flatten(0, 1), patches)
+    rows = unrolled(x.flatten(0, 1), patches)
     place, device = bank.placement, x.device
     tables = [torch.from_numpy(c.astype(np.float32)).to(device) for c in bank.columns]
     sizes = torch.from_numpy(bank.kernel_cells.nanosiemens).to(device).double()
@@ -61,7 +61,7 @@ def read_dense(
     return out, counts
 
 
-def _unrolled(x: Tensor, patches: Patches) -> Tensor:
+def unrolled(x: Tensor, patches: Patches) -> Tensor:
     """x (R, *in_shape) -> (R, patches, rows)."""
     if not patches.axes:
         return x[:, None]

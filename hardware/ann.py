@@ -23,6 +23,7 @@ from spikesim.network import Network
 from spikesim.neurons import IF, GradedIF, Neuron, SignedIF
 from spikesim.readout import Mean
 
+from .calibration import Calibration
 from .chips import Chip
 from .cost.price import price
 from .cost.report import EnergyReport
@@ -75,7 +76,7 @@ def ann_on_chip(chip: Chip, *, bits: int) -> Chip:
     kept = chip.source.calibration
     if kept is None:
         raise ParameterError(must("ann_on_chip.chip", "of a network that kept calibration inputs", "none"))
-    network, ann, x = ann_of(chip.network), ann_of(chip.source), kept[None]
+    network, ann, x = ann_of(chip.network), ann_of(chip.source), Calibration(kept[None], 1)
     nodes = {name: node for name, node in network.nodes.items() if isinstance(node, Programmed)}
     drives = drives_of(ann, list(nodes), x, bits)
     driven = {name: node.with_crossbar(drive=drives[name]) for name, node in nodes.items()}

@@ -36,7 +36,7 @@ class Periphery:
 class Bank:
     """Cells of one layer, arrays after arrays.
 
-    g, sd       (rows, columns) float32 siemens: conductance of each cell in a read, and how much a read fluctuates
+    g, sd       (lines, columns) float32 siemens: conductance of each cell in a read, and how much a read fluctuates
     laid        how weights stand in them (its targets are not kept);   placement  where
     lsb         (row tiles, n) float32 siemens per code of each converted column; 0 where currents are not converted
     periphery   the converters of this chip
@@ -59,7 +59,7 @@ class Bank:
     def weights(self) -> np.ndarray:
         """(rows, outputs of a group) float64: the weights that the cells stand for, before noise and conversion."""
         place, mapping = self.placement, self.macro.mapping
-        cells = self.g[:, place.order].astype(np.float64)
+        cells = place.by_row(self.g)[:, place.order].astype(np.float64)
         n = place.outputs * mapping.cells
         stacked = cells[:, :n].reshape(len(cells), mapping.cells, place.outputs).transpose(0, 2, 1)
         total = stacked @ np.asarray(self.laid.weights) + self.laid.shift
@@ -86,7 +86,8 @@ class Bank:
     @cached_property
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Conductances and variances (rows, converted columns) in the order of `_convert`, currents subtracted if so."""
-        return self.ordered(self.g), self.ordered(self.sd * self.sd, -1)
+        g, sd = self.placement.by_row(self.g), self.placement.by_row(self.sd)
+        return self.ordered(g), self.ordered(sd * sd, -1)
 
     def ordered(self, cells: np.ndarray, subtracted: int = 1) -> np.ndarray:
         """Values of cells (n, columns) as those of converted columns (n, converted), in the order of `_convert`.
@@ -132,8 +133,8 @@ class Bank:
 
     def _nanosiemens(self) -> np.ndarray:
         """(rows, column tiles) int64: each row's conductance in a column tile, in nanosiemens."""
-        edges = self.placement.columns
-        parts = [self.g[:, a:b].sum(1, dtype=np.float64) for a, b in pairwise(edges)]
+        edges, g = self.placement.columns, self.placement.by_row(self.g)
+        parts = [g[:, a:b].sum(1, dtype=np.float64) for a, b in pairwise(edges)]
         return np.rint(np.stack(parts, 1) * 1e9).astype(np.int64)
 
     def calibrated(self, largest: np.ndarray) -> Bank:

@@ -83,8 +83,9 @@ class Chip:
         if not isinstance(mapping, DifferentialPair) or mapping.slices > 1:
             remedy = f'chip.crossbars["{node}"].g has all cells'
             raise ParameterError(must("chip.macro.mapping", "one pair of cells per weight", repr(mapping), remedy))
-        g = self.crossbars[node].g
-        return g[:, 0::2].copy(), g[:, 1::2].copy()
+        bank = self.crossbars[node].bank
+        pairs = bank.placement.by_row(bank.g)[:, bank.placement.order]
+        return pairs[:, : bank.placement.outputs].copy(), pairs[:, bank.placement.outputs :].copy()
 
     def aged(self, seconds: float) -> Chip:
         """The same chip `seconds` later: its cells drift and relax, each as drawn for this chip; nothing is programmed

@@ -42,6 +42,7 @@ class Crossbar:
     sampled  whether every cell's fluctuation is drawn for every read, instead of their sum's
     tally    is told of every call, where given
     stored   what the cells were programmed to, and ended at
+    gain     (n_out,) float32 that products are multiplied by digitally before the bias is added; None: by nothing
     """
 
     bank: Bank
@@ -54,6 +55,7 @@ class Crossbar:
     sampled: bool = False
     tally: Tally | None = None
     age: float = 0.0
+    gain: np.ndarray | None = None
 
     def aged(self, seconds: float) -> Crossbar:
         """The same cells `seconds` after programming."""
@@ -67,7 +69,7 @@ class Crossbar:
 
     @property
     def g(self) -> np.ndarray:
-        """(rows, columns) float32 siemens: conductances as a read sees them; columns of an output side by side."""
+        """(lines, columns) float32 siemens: conductances as a read sees them, where cells stand (`placement`)."""
         return self.bank.g
 
     @property
@@ -105,7 +107,7 @@ class Crossbar:
             size = np.full(x.shape[1], y[:, 0].numel(), np.int64)
             if self.bias.any():
                 ctx.ledger.add(ctx.where, "", Action.digital_add, size)
-            if self.drive.average:
+            if self.drive.average or self.gain is not None:
                 ctx.ledger.add(ctx.where, "", Action.digital_mac, size)
         return y
 
@@ -144,6 +146,8 @@ class Crossbar:
                 raise self.drive.refusal(given, ctx.where)
             found = torch.from_numpy(out)
         found *= float(np.float32(bank.laid.scale * (self.drive.step or 1.0)))
+        if self.gain is not None:
+            found *= torch.from_numpy(self.gain).to(found.device)
         if self.bias.any():
             found += torch.from_numpy(self.bias).to(found.device)
         shaped = found.transpose(1, 2).reshape(steps, batch, self.outputs, layout.high, layout.wide).contiguous()
@@ -177,6 +181,9 @@ class Crossbar:
         """As `read_kernel`, with all sums of some rows of the batch in memory at a time; bits are the same."""
         bank, place = self.bank, self.bank.placement
         cells = bank.kernel_cells
+        finished = cells
+        if isinstance(self.macro.wires, Gated):  # whose conductances are those that currents say
+            finished = cells._replace(nanosiemens=np.empty((len(self.g), 0), np.int64))
         bare = self.stored.bare(self.macro, self.age) if isinstance(self.tally, Survey) else self.g
         size = _rows_at_a_time(x, self.drive, layout.high * layout.wide * place.tiles[0] * cells.blocks[:, 0].nbytes)
         for begin in range(0, len(x), size):
@@ -186,38 +193,43 @@ class Crossbar:
             sums = np.zeros((len(listed[2]), cells.blocks[:, 0].size), np.float32)
             sums_kernel(listed, cells, draw, sums)
             drives = np.bincount(listed[0], minlength=len(bare)).astype(np.float64)
-            carried, kept = float(drives @ bank.g.sum(1, dtype=np.float64)), np.ones(len(sums), np.float32)
+            carried = float(drives @ place.by_row(bank.g.sum(1, dtype=np.float64)))
+            kept = np.ones(len(sums), np.float32)
             if isinstance(self.macro.wires, Gated):
-                carried, kept = self._through_gated_wires(self.macro.wires, listed, sums)
+                physical, kept = self._through_gated_wires(self.macro.wires, listed, sums)
+                carried = float(physical.sum())
+                delivered = np.rint(1e9 * np.add.reduceat(physical, place.columns[:-1], axis=1)).astype(np.int64)
+                np.add.at(counts[:, :, CONDUCTANCE:], (listed[2][:, 2], listed[2][:, 0]), delivered)
             if isinstance(self.tally, Survey):
-                whole = float(drives @ bare.sum(1, dtype=np.float64))
+                whole = float(drives @ place.by_row(bare.sum(1, dtype=np.float64)))
                 self.tally.currents(where, bank, listed[2][:, 0], sums[:, : bank.converted], carried, whole)
             if self.sampled and draw.noisy:
                 fluctuation = np.zeros_like(sums)
                 sampled_kernel(listed, ids, np.sqrt(bank.columns[1]), draw, fluctuation)
                 sums[:, cells.padded :] = 0
                 sums += kept[:, None] * fluctuation
-            finish_kernel(listed, sums, ids, cells, bank.converters, bank.decoding, draw, out, counts)
+            finish_kernel(listed, sums, ids, finished, bank.converters, bank.decoding, draw, out, counts)
 
-    def _through_gated_wires(self, gated: Gated, listed: Listed, sums: np.ndarray) -> tuple[float, np.ndarray]:
+    def _through_gated_wires(self, gated: Gated, listed: Listed, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Replace column currents by those of arrays whose rows without input are disconnected. Variances shrink by the
-        square of the share of its current that a read keeps. -> the currents' sum; those shares (reads,)."""
+        square of the share of its current that a read keeps. -> the currents (reads, columns); those shares (reads,)."""
         bank, place = self.bank, self.bank.placement
         physical = np.zeros((len(sums), bank.g.shape[1]))
         reads = np.repeat(np.arange(len(sums)), np.diff(listed[1]))
+        lines = place.by_row(np.arange(len(bank.g)))[listed[0]]
         for i, _, (rows, columns) in place.arrays():
             mine = np.flatnonzero(listed[2][:, 0] == i)
             active = np.zeros((len(sums), rows.stop - rows.start), bool)
-            here = (listed[0] >= rows.start) & (listed[0] < rows.stop)
-            active[reads[here], listed[0][here] - rows.start] = True
+            here = (lines >= rows.start) & (lines < rows.stop)
+            active[reads[here], lines[here] - rows.start] = True
             if len(mine):
                 block = bank.g[rows, columns].astype(np.float64)
                 physical[mine, columns] = gated.wires.gated_currents(block, active[mine], 1.0)
-        whole = np.add.reduceat(bank.g.sum(1, dtype=np.float64)[listed[0]], listed[1][:-1]) if len(sums) else np.ones(0)
+        whole = np.add.reduceat(bank.g.sum(1, dtype=np.float64)[lines], listed[1][:-1]) if len(sums) else np.ones(0)
         sums[:, : bank.converted] = bank.ordered(physical)
         kept = (physical.sum(1) / np.maximum(whole, 1e-30)).astype(np.float32)
         sums[:, bank.kernel_cells.padded :] *= (kept * kept)[:, None]
-        return float(physical.sum()), kept
+        return physical, kept
 
     def _book(self, counts: np.ndarray, batch: int, ctx: Context) -> None:
         """Counts of a run into the ledger, by array "row tile.column tile".

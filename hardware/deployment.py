@@ -20,6 +20,7 @@ from spikesim.neurons import Neuron, SignedIF
 from spikesim.units import si
 
 from .bank import Bank, drawn_periphery
+from .calibration import Calibration, calibration_of
 from .chips import Chip
 from .crossbar import Crossbar, Programmed
 from .drive import WHOLE, Drive
@@ -36,8 +37,6 @@ MAPPED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 CLIPPED_SHARE = 0.01
 """Share of saturated conversions above which a chip warns."""
-CALIBRATION_STEPS = 16
-"""Steps over which stored calibration inputs are spread when the network is not bound to a number of steps."""
 
 
 def deploy(
@@ -65,7 +64,7 @@ def deploy(
     chosen = _placed(network, place or {})
     if not chosen:
         raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
-    x = _calibration_input(network, calibration, seeds)
+    x = calibration_of(network, calibration, seeds, "deploy")
     drives = drives_of(network, chosen, x, analog_bits)
     maps = dict(measured or {})
     for name in set(maps) - set(chosen):
@@ -109,44 +108,25 @@ def _is_plain(module: Any) -> bool:
     return module.padding_mode == "zeros" and not even
 
 
-def _calibration_input(network: Network, given: Tensor | None, seeds: Seeds) -> Tensor | None:
-    """(T, B, *shape): the given inputs, or the kept ones over time: whole counts split over the steps, others repeated."""
-    if given is not None:
-        x = torch.as_tensor(given).float()
-        if not torch.isfinite(x).all():
-            raise ParameterError(must("deploy.calibration", "finite", float(x[~torch.isfinite(x)][0])))
-        return x
-    kept = network.calibration
-    if kept is None:
-        return None
-    steps = (network.conversion.steps if network.conversion else None) or CALIBRATION_STEPS
-    if not torch.equal(kept, kept.round()) or bool((kept < 0).any()):
-        return kept.expand(steps, *kept.shape).contiguous()
-    counts = kept.numpy().astype(np.int64)
-    generator = seeds.child("calibration").generator()
-    split = generator.multinomial(counts.ravel(), np.full(steps, 1 / steps)).T
-    return torch.from_numpy(split.reshape(steps, *counts.shape).astype(np.float32))
-
-
-def _bound(network: Network, steps: int) -> Network:
-    unbound = network.conversion is not None and network.conversion.steps is None
-    return network.bound(steps) if unbound else network
-
-
-def drives_of(network: Network, chosen: list[str], x: Tensor | None, bits: int) -> dict[str, Drive]:
+def drives_of(network: Network, chosen: list[str], shown: Calibration | None, bits: int) -> dict[str, Drive]:
     """Each node's drive, from what reaches it when the ideal network runs on the calibration inputs."""
-    if x is None:
+    if shown is None:
         return {name: Drive(0, True) for name in chosen}
+    shapes = network.shapes(shown.x[:1])
+    return {
+        name: _drive(given, _may_be_signed(network, name), _averaged(network, name, shapes), bits)
+        for name, given in reaching(network, chosen, shown).items()
+    }
+
+
+def reaching(network: Network, chosen: list[str], shown: Calibration) -> dict[str, Tensor]:
+    """Node -> (T, B, *in_shape), what reaches it when `network` runs on the calibration inputs."""
     sources = {name: [e.source for e in network.edges if e.target == name] for name in chosen}
     wanted = {s for found in sources.values() for s in found if s != INPUT}
     with torch.inference_mode():
-        _, _, recorded = _bound(network, len(x))(x, record=wanted)
-    seen, shapes = {INPUT: x, **recorded}, network.shapes(x[:1])
-    found = {}
-    for name in chosen:
-        given: Tensor = sum(seen[s] for s in sources[name])  # type: ignore[assignment]
-        found[name] = _drive(given, _may_be_signed(network, name), _averaged(network, name, shapes), bits)
-    return found
+        _, _, recorded = shown.bound(network)(shown.x, record=wanted)
+    seen = {INPUT: shown.x, **recorded}
+    return {name: sum(seen[s] for s in sources[name]) for name in chosen}  # type: ignore[misc]
 
 
 def _averaged(network: Network, name: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
@@ -228,8 +208,8 @@ def layer_rows(weight: np.ndarray, groups: int, by_pixel: bool) -> np.ndarray:
     return flat.reshape(groups, len(weight) // groups, -1).transpose(0, 2, 1).reshape(-1, len(weight) // groups)
 
 
-def ranged(chip: Chip, x: Tensor | None) -> tuple[Chip, Survey]:
-    """The chip with converter ranges set on inputs x (T, B, *shape), read with no noise and no conversion before; None:
+def ranged(chip: Chip, x: Calibration | None) -> tuple[Chip, Survey]:
+    """The chip with converter ranges set on calibration inputs, read with no noise and no conversion before; None:
     every row at once. And what was seen on the way."""
     survey, banks = Survey(percentile=chip.macro.adc.percentile), {n: c.bank for n, c in chip.crossbars.items()}
     if x is not None:
@@ -244,13 +224,13 @@ def _with_banks(chip: Chip, banks: Mapping[str, Bank]) -> Chip:
     return replace(chip, network=chip.network.replaced(made))
 
 
-def _shown(chip: Chip, x: Tensor, tally: Tally) -> None:
+def _shown(chip: Chip, x: Calibration, tally: Tally) -> None:
     """Run the calibration inputs through the chip without read noise."""
     with torch.inference_mode():
-        replace(chip, network=_bound(chip.network, len(x))).watched(tally, quiet=True)(x)
+        replace(chip, network=x.bound(chip.network)).watched(tally, quiet=True)(x.x)
 
 
-def _warnings(chip: Chip, x: Tensor | None, survey: Survey) -> tuple[str, ...]:
+def _warnings(chip: Chip, x: Calibration | None, survey: Survey) -> tuple[str, ...]:
     """What may not work on this chip: no calibration; wires, amplifiers and converters out of their depth on its inputs."""
     said, macro = list(chip.macro.device.warnings), chip.macro
     if x is None:

@@ -8,7 +8,7 @@ reference column where the mapping has one, stand in one array.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Placement:
     outputs         of one group
     order           (K outputs + reference columns,) int64: the column of cell k of output o at k outputs + o
     reference       (outputs,) int32, which reference column (counted from 0) is an output's; empty without any
+    lines           (rows,) int64, the line of its row tile, counted from the layer's first, on which each row stands; empty
+                    where rows stand in their own order
     """
 
     rows: np.ndarray
@@ -35,6 +37,7 @@ class Placement:
     outputs: int
     order: np.ndarray
     reference: np.ndarray
+    lines: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def tiles(self) -> tuple[int, int]:
@@ -45,6 +48,10 @@ class Placement:
     def tile(self) -> np.ndarray:
         """(rows,) int32, the row tile of each row."""
         return np.repeat(np.arange(len(self.rows) - 1, dtype=np.int32), np.diff(self.rows))
+
+    def by_row(self, values: np.ndarray) -> np.ndarray:
+        """Values of lines (lines, ...) as those of the layer's rows."""
+        return values[self.lines] if len(self.lines) else values
 
     def arrays(self) -> list[tuple[int, int, tuple[slice, slice]]]:
         """Row tile, column tile and place of every array."""
@@ -79,10 +86,12 @@ def placed(
 
 
 def physical(laid: Laid, place: Placement) -> np.ndarray:
-    """(rows, columns) siemens: the targets of a layer in the columns where they stand."""
+    """(lines, columns) siemens: the targets of a layer where they stand."""
     rows, outputs, cells = laid.targets.shape
     targets = np.empty((rows, int(place.columns[-1])))
     targets[:, place.order[: outputs * cells]] = laid.targets.transpose(0, 2, 1).reshape(rows, -1)
     if laid.reference is not None:
         targets[:, place.order[outputs * cells :]] = laid.reference[:, None]
+    if len(place.lines):
+        targets[place.lines] = targets.copy()
     return targets

@@ -49,6 +49,21 @@ class Stored:
         """(rows, columns) float32 siemens: conductances as in `seen`, but with ideal wires."""
         return self.seen(macro.varied(wires=Ideal()), age)[0]
 
+    def stuck(self, macro: Macro) -> np.ndarray:
+        """(lines, columns) siemens: where cells stand that do not move whatever is programmed; NaN for all others. What a
+        test that writes both ends of the window and reads them finds."""
+        found = np.full(self.programmed.shape, np.nan)
+        window = macro.device.g_min, macro.device.g_max
+        for i, j, place in self.placement.arrays():
+            low, high = (
+                macro.faults.struck(
+                    np.full(found[place].shape, end), window, self.seeds.child("faults", i, j).generator()
+                )
+                for end in (-1.0, -2.0)
+            )
+            found[place] = np.where(low == high, low, np.nan)
+        return found
+
     def _array(
         self, macro: Macro, age: float, i: int, j: int, place: tuple[slice, slice]
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ EXCLUDED = (
     "off-chip memory and links; the sensor",
 )
 WIRES = "wire resistance in the arrays (its energy and its error)"
-SUNK = "what wires, and rows held at 0 V, take of the arrays' energy"
+SUNK = "what rows held at 0 V take out of the lines of wired arrays"
 LEAKAGE = "leakage: the macro has no figure for it"
 AREA = "area: the macro has no figures for it"
 ROW = (

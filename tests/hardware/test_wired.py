@@ -42,6 +42,28 @@ def test_a_read_is_what_the_wires_leave_of_it(way: type) -> None:
     assert np.abs(found - ideal).max() > 0.01 * np.abs(ideal).max()
 
 
+def test_gated_arrays_take_the_current_that_flows() -> None:
+    """All that driven rows deliver reaches a column where the others are disconnected: joules are V^2 t of the solver's
+    currents, lines included, and less than those of the same cells without wires."""
+    network, x = layer()
+    plain = hardware.load_macro("taox40-projected")
+    plain = plain.varied(rows=32, columns=12, device=hardware.load_macro("ideal").device)
+    macro = plain.varied(wires=Gated(WIRES))
+    data = (x[0], torch.zeros(12, dtype=torch.int64))
+    reports = []
+    for design in (macro, plain):
+        chip = hardware.deploy(network, design, seeds=ss.Seeds(0), calibration=x)
+        reports.append(hardware.estimate(chip, data, steps=1, beside=False))
+    crossbar = hardware.deploy(network, macro, seeds=ss.Seeds(0), calibration=x).crossbars["0"]
+    g, flowing = crossbar.stored.bare(macro).astype(np.float64), 0.0
+    for _, _, (rows, columns) in crossbar.bank.placement.arrays():
+        v = x[0, :, rows].numpy()
+        flowing += float(WIRES.gated_currents(g[rows, columns], v > 0, v).sum())
+    wired, ideal = (r.energy_J["by_component"]["array"] for r in reports)
+    assert wired == pytest.approx(macro.v_read**2 * macro.t_read * flowing / 12, rel=1e-4)
+    assert wired < 0.99 * ideal
+
+
 def test_reads_through_gated_wires_do_not_depend_on_batch() -> None:
     network, x = layer()
     macro = hardware.load_macro("taox40-projected").varied(rows=32, columns=12, wires=Gated(WIRES))
