@@ -49,10 +49,14 @@ def test_an_interrupted_measurement_goes_on_and_a_finished_one_begins_anew(
         harness.resumed("claim", [{"n": n} for n in range(4)], measure)
     asked.append(-1)
     rows = harness.resumed("claim", [{"n": n} for n in range(4)], measure)
-    assert rows == [{"n": n, "square": n * n} for n in range(4)] and asked == [0, 1, -1, 2, 3]
-    harness.record("claim", rows)
+    assert [(row["n"], row["square"]) for row in rows] == [(n, n * n) for n in range(4)] and asked == [0, 1, -1, 2, 3]
+    harness.record("claim", [{**row, "machine": "another"} for row in rows])
     harness.resumed("claim", [{"n": 0}], measure)
     assert asked[-1] == 0
+    harness.record("claim", [{**row, "machine": "another"} for row in rows])
+    harness.keep("claim", lambda row: row["n"] != 1)
+    kept = harness.resumed("claim", [{"n": n} for n in (0, 1, 2, 7)], measure)
+    assert asked[-3:] == [0, 1, 7] and [row["machine"] == "another" for row in kept] == [True, False, True, False]
 
 
 def test_builders_take_the_shapes_that_the_checkpoints_have() -> None:
