@@ -48,7 +48,7 @@ GRAPH: tuple[Step, ...] = (FoldPadding(), FoldBatchNorm(), PoolBeforeNeuron())
 """What every recipe begins with."""
 
 
-LOSSLESS: tuple[Step, ...] = (ThresholdBalance(100.0), Headroom(1.1))
+LOSSLESS: tuple[Step, ...] = (ThresholdBalance(100.0), Headroom(1.02))
 """Thresholds where T is not known: the maxima, a little above them, so that the busiest neurons catch up (`Headroom`)."""
 
 

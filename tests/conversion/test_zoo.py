@@ -34,7 +34,7 @@ DEEP = {
 SHALLOW = [name for name in LOSSLESS if name not in DEEP]
 SEVERAL = {"asserting": 8, "audio": 8, "inception": 8}
 """Inputs of networks whose errors on two inputs fall and rise by chance; two are enough for the others."""
-TOO_DEEP = pytest.mark.xfail(strict=True, reason="0.0036 at T = 1024 on two inputs: above the bar of 0.002")
+TOO_DEEP = pytest.mark.xfail(strict=True, reason="0.00205 at T = 1024: above the bar of 0.002")
 APART = pytest.mark.xfail(strict=True, reason="91.4 (mobilenet_v2) and 98.6 % (leaky) within one count")
 """Bars that are missed, see docs/conversion.md: deep or branching networks with random weights."""
 
@@ -126,15 +126,18 @@ def test_what_others_refuse_converts(case: str) -> None:
 
 @pytest.mark.parametrize("name", among(SHALLOW, {"mobilenet_v2"}, TOO_DEEP))
 def test_nothing_is_lost_as_steps_grow(name: str) -> None:
-    ann, x, steps = ZOO[name].network(), ZOO[name].inputs(SEVERAL.get(name, 2)), (64, 256, 1024)
+    ann, x, steps = ZOO[name].network(), ZOO[name].inputs(32), (64, 128, 256, 512, 1024)
     with torch.no_grad():
         wanted = ann(x)
     signed, _ = ss.convert(ann, calibration=x)
-    errors = [off(ss.run(signed, x, steps=t).readout, wanted) for t in steps]
+    sums = ss.run(signed, x, steps=steps[-1]).output.cumsum(
+        0, dtype=torch.float64
+    )  # the network is the same for every T
+    errors = [off(sums[t - 1] / t, wanted) for t in steps]
     assert errors[-1] <= 2e-3
-    assert slope(steps, errors) <= -0.9 or errors[-1] < 2e-5
+    assert slope(steps, errors) <= -0.9
     binary, _ = ss.convert(ann, calibration=x, recipe="max")
-    assert off(ss.run(binary, x, steps=1024).readout, wanted) <= 2e-2
+    assert off(ss.run(binary, x[:4], steps=1024).readout, wanted[:4]) <= 2e-2
 
 
 @pytest.mark.parametrize("name", ["timm", "inception", "asserting", "leaky"])
