@@ -16,20 +16,20 @@ SHOWN, BAR = ("4", "8", "16", "32", "64", "256", "1024"), -0.9
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """One line per number of inputs and factor: slopes, and errors beside those of factor 1."""
+    """One line per factor: slopes, and errors beside those of factor 1."""
     base = {_pair(row): row["relative_error"] for row in rows if row["factor"] == 1}
     lines = []
-    for samples, factor in dict.fromkeys((row["samples"], row["factor"]) for row in rows):
-        mine = [row for row in rows if (row["samples"], row["factor"]) == (samples, factor) and _pair(row) in base]
+    for factor in dict.fromkeys(row["factor"] for row in rows):
+        mine = [row for row in rows if row["factor"] == factor]
         slopes = [row["slope"] for row in mine]
         ratios = [_ratio(mine, base, t) for t in SHOWN]
         steep = f"{sum(slope <= BAR for slope in slopes)} of {len(slopes)}"
-        lines.append([str(samples), f"{factor:g}", f"{np.mean(slopes):.2f}", f"{max(slopes):.2f}", steep, *ratios])
-    return markdown(["inputs", "f", "mean slope", "worst", f"≤ {BAR}", *(f"T = {t}" for t in SHOWN)], lines)
+        lines.append([f"{factor:g}", f"{np.mean(slopes):.2f}", f"{max(slopes):.2f}", steep, *ratios])
+    return markdown(["f", "mean slope", "worst", f"≤ {BAR}", *(f"T = {t}" for t in SHOWN)], lines)
 
 
-def _pair(row: dict[str, Any]) -> tuple[str, str, int]:
-    return row["network"], row["weights"], row["samples"]
+def _pair(row: dict[str, Any]) -> tuple[str, str]:
+    return row["network"], row["weights"]
 
 
 def _ratio(rows: list[dict[str, Any]], base: dict[Any, dict[str, float]], steps: str) -> str:

@@ -43,7 +43,7 @@ def convert(
                  that can be traced; layers in eval mode
     calibration  inputs x (N, *shape) of the ANN: a tensor, batches of x or (x, y), a torch Dataset, or recordings
                  with `frames()`. Streamed once; 64 or more recommended
-    steps        T the network is meant for; None: thresholds a tenth above the maxima, lossless as T grows
+    steps        T the network is meant for; None: thresholds 2 % above the maxima, lossless as T grows
     recipe       "auto" (signed spikes; for T = `steps` what errs least on the calibration data, and the report says
                  why; for recordings the headroom that does), a name in `RECIPES`, or a `Recipe`
     example      x (B, *shape) to trace with; the first calibration inputs otherwise

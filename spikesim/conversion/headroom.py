@@ -18,8 +18,8 @@ class Headroom:
     it never catches up with, more so in each layer. A factor f lets it spike f times as fast as its mean, at the price
     of coarser steps: like T / f steps of a constant drive.
 
-    1.1 is part of every recipe where T is not known: that clears a backlog of k steps within some 10 k, so that the
-    error falls as 1 / T from T = 64 on (docs/conversion.md). Recordings of a moving camera come in bursts and need more.
+    A backlog of k spikes is gone within k / (f - 1) steps. 1.02 is part of every recipe where T is not known, so that
+    the error falls as 1 / T (docs/conversion.md). Recordings of a moving camera come in bursts and need more.
 
     Thresholds that an activation was trained with stay, and those of activations with a ceiling stay below it: there
     the threshold is what clips.

@@ -135,8 +135,8 @@ RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
 }  # fmt: skip
 """name -> the steps for T (None: every T).
 
-signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or a tenth
-            above the maxima: lossless as T grows
+signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or 2 % above
+            the maxima: lossless as T grows
 levels      signed, four thresholds in powers of two: up to 15 spikes a step on 4 event lines
 binary      unsigned spikes, thresholds for T; biases calibrated at T, or thresholds, first membranes and biases fitted
             to the real drive, and the readout delayed: what errs least
