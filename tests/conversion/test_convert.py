@@ -117,6 +117,20 @@ def test_thresholds_are_the_maxima_with_headroom_and_start_at_one_half(recipe: s
     assert report.layers[0].clipped == 0
 
 
+def test_a_layers_error_is_what_was_handed_on_and_what_it_added() -> None:
+    x, quantised = inputs(64, 4), QuantisedReLU(8)
+    ann = nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 6), quantised, nn.Linear(6, 3)).eval()
+    ann[0].weight.data *= 20
+    first, second = ss.convert(ann, calibration=x, steps=8, recipe="max")[1].layers
+    assert first.inherited < 1e-6 and second.inherited > 0
+    assert first.clipping < 1e-6 and second.clipping == 0  # their activations have these ceilings themselves
+    assert second.quantisation < 1e-6  # 8 levels are what 8 steps can say
+    for layer in (first, second):
+        parts = layer.inherited, layer.clipping, layer.quantisation, layer.unevenness
+        assert max(parts) - sum(parts) + max(parts) - 1e-6 <= layer.error <= sum(parts) + 1e-6
+    assert "before" in str(ss.convert(ann, calibration=x)[1])
+
+
 def test_headroom_leaves_trained_thresholds_and_ceilings() -> None:
     ann, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 3)), inputs(40, 4)
     ann[0].weight.data *= 20
