@@ -5,9 +5,10 @@
     python -m benchmarks.cifar_recipes --record                                 # the cells there are, as results
     python -m benchmarks.cifar_table                                            # tables and figure of the results
 
-Every contender is calibrated with the same 512 training images, unlabelled, and shown the same IMAGES test images, drawn
-with seed 0, at every step; the answer is the mean of the outputs. A cell (network, contender, T) is a line of
-$SPIKESIM_WORK/cifar/cells.jsonl as soon as it is known, with which images were right, so that any two can be paired.
+Every contender is calibrated with the same 512 training images, unlabelled, and shown test images in an order drawn with
+seed 0, the first IMAGES of them or all, at every step; the answer is the mean of the outputs. A cell (network, contender,
+T) is a line of $SPIKESIM_WORK/cifar/cells.jsonl as soon as it is known, with which images were right, so that any two can
+be paired.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from benchmarks.cifar_nets import CALIBRATION, NETS, SUFFIX, folder, images, tra
 from benchmarks.harness import record
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
-IMAGES, BATCH = 500, 100
+IMAGES, ALL, BATCH = 1000, 8000, 100
+"""Test images of most cells, of those that decide something, and of one batch."""
+
 UPDATES, UPDATE_BATCH = 300, 32
 """Batches that SpikingJelly's local threshold balancing is shown, and images in each."""
 
@@ -49,16 +52,24 @@ Answers = Iterator[tuple[int, Tensor]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run of a recipe of ours: T up to `longest`; all from one run where the recipe is the same for every T."""
+    """What is run of a recipe of ours: T up to `longest`; all from one run where the recipe is the same for every T.
+
+    whole  T whose runs are shown all test images
+    """
 
     recipe: str
     steady: bool = False
     longest: int = 64
+    whole: tuple[int, ...] = ()
 
     def steps(self) -> tuple[int, ...]:
         """T of every run."""
         least = 2 if self.recipe == "cos" else 1
         return (self.longest,) if self.steady else tuple(t for t in STEPS if least <= t <= self.longest)
+
+    def images(self, steps: int) -> int:
+        """Test images of the run of T = steps."""
+        return ALL if steps in self.whole else IMAGES
 
 
 OURS = (
@@ -67,7 +78,9 @@ OURS = (
 )  # fmt: skip
 """Our recipes; "levels" has 4 event lines and "burst" up to 3 spikes a step, all others one."""
 
-TUNED = (Plan("max", True, 16), Plan("signed", True, 16), Plan("cos", longest=16), Plan("binary", longest=16))
+TUNED = (
+    Plan("max", True, 16, (16,)), Plan("signed", True, 16, (16,)), Plan("cos", longest=16), Plan("binary", longest=16, whole=(8,)),
+)  # fmt: skip
 """For quantised networks, whose thresholds are trained: "max" is binary spikes as they are, "binary" has its biases
 calibrated too."""
 
@@ -152,10 +165,10 @@ def rights(cell: Cell) -> np.ndarray:
 
 def subset() -> tuple[Tensor, Tensor, np.ndarray]:
     """Calibration images, test images and their labels; kept in a file, because decoding all JPEGs takes a while."""
-    path = folder() / f"subset{IMAGES}.safetensors"
+    path = folder() / "subset.safetensors"
     if not path.exists():
         train, _, test = images()
-        rows = np.sort(np.random.default_rng(0).permutation(len(test.x))[:IMAGES])
+        rows = np.random.default_rng(0).permutation(len(test.x))[:ALL]
         calibration = train.x[np.random.default_rng(0).permutation(len(train.x))[:CALIBRATION]]
         labels = torch.tensor(np.asarray(test.labels)[rows])
         save_file({"calibration": calibration, "x": test.x[rows], "labels": labels}, path)
@@ -181,9 +194,12 @@ def fill(
         wanted = torch.cat([build(net)(part.clone()).argmax(1) for part in x.split(BATCH)]).numpy()
     if (net, "ANN", "", 0) not in there:
         _append(path, [{"net": net, "source": "ANN", "recipe": "", "steps": 0, **scored(wanted, labels)}])
-    for source, recipe, steps, make in [
-        *((PEER, r, STEPS[-1], lambda r=r, t=STEPS[-1]: theirs(build(net), calibration, r, t)) for r in peers),
-        *(("spikesim", p.recipe, t, lambda p=p, t=t: ours(build(net), calibration, p, t)) for p in plans for t in p.steps()),
+    for source, recipe, steps, n, make in [
+        *((PEER, r, STEPS[-1], IMAGES, lambda r=r, t=STEPS[-1]: theirs(build(net), calibration, r, t)) for r in peers),
+        *(
+            ("spikesim", p.recipe, t, p.images(t), lambda p=p, t=t: ours(build(net), calibration, p, t))
+            for p in plans for t in p.steps()
+        ),
     ]:  # fmt: skip
         unasked = recipes and recipe not in recipes and not (source == PEER and "theirs" in recipes)
         if unasked or (net, source, recipe, steps) in there:
@@ -191,7 +207,7 @@ def fill(
         started = time.perf_counter()
         made = make()  # type: ignore[no-untyped-call]
         about = {"net": net, "source": source, "recipe": recipe, "convert_s": round(time.perf_counter() - started, 1)}
-        _append(path, cells(made, x, labels, wanted, about))
+        _append(path, cells(made, x[:n], labels[:n], wanted[:n], about))
 
 
 def _append(path: Path, found: Iterable[Cell]) -> None:

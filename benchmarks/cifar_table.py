@@ -25,8 +25,9 @@ def read(path: Path = RESULTS / "cifar_recipes.jsonl") -> Cells:
 
 
 def gap(first: dict[str, Any], second: dict[str, Any]) -> tuple[float, float]:
-    """Points by which the second is ahead, and the paired standard error."""
-    points, error = paired_gap(rights(first), rights(second))
+    """Points by which the second is ahead on the images that both were shown, and the paired standard error."""
+    n = min(first["samples"], second["samples"])
+    points, error = paired_gap(rights(first)[:n], rights(second)[:n])
     return 100 * points, 100 * error
 
 
@@ -45,8 +46,11 @@ def accuracies(cells: Cells, net: str) -> Iterator[str]:
     found = sorted(
         {(s, r) for n, s, r, _ in cells if n == net and s != "ANN"}, key=lambda k: (k[0] == PEER, k[1] != "auto")
     )
-    ann = cells[net, "ANN", "", 0]
-    yield f"{net}: ANN {100 * ann['accuracy']:.1f} % on {ann['samples']} test images"
+    ann, shown = cells[net, "ANN", "", 0], min(c["samples"] for (n, *_), c in cells.items() if n == net)
+    first = (
+        "" if shown == ann["samples"] else f", {100 * rights(ann)[:shown].mean():.1f} % on the {shown} of this table"
+    )
+    yield f"{net}: ANN {100 * ann['accuracy']:.1f} % on {ann['samples']} test images{first}"
     yield ""
     yield f"| recipe | {' | '.join(f'T = {t}' for t in STEPS)} |"
     yield "| --- |" + " --- |" * len(STEPS)

@@ -58,21 +58,34 @@ def resumed(
 ) -> list[dict[str, Any]]:
     """The row of every case; those that an interrupted measurement left in `results/CLAIM.part` are taken from there.
 
-    `record` removes that file: a finished measurement begins anew the next time.
+    `record` removes that file: a finished measurement begins anew the next time, unless `keep` is called before it.
     """
     path = _part(claim)
-    lines = path.read_text().splitlines() if path.exists() else []
-    done = {json.dumps(case, sort_keys=True): row for case, row in map(json.loads, lines)}
+    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     rows = []
     for case in cases:
-        key = json.dumps(case, sort_keys=True)
-        if key not in done:
-            done[key] = case | measured(case)
-            RESULTS.mkdir(exist_ok=True)
-            with path.open("a") as file:
-                file.write(json.dumps([case, done[key]]) + "\n")
-        rows.append(done[key])
+        row = next((row for row in done if case.items() <= row.items()), None)
+        if row is None:
+            row = case | measured(case) | machine()
+            _append(path, [row])
+        rows.append(row)
     return rows
+
+
+def keep(claim: str, wanted: Callable[[dict[str, Any]], bool] = lambda row: True) -> None:
+    """Put the recorded rows of a claim beside those of an interrupted measurement: `resumed` then measures the rest.
+
+    wanted  which of them; the others are measured again
+    """
+    path, recorded = _part(claim), RESULTS / f"{claim}.jsonl"
+    if recorded.exists():
+        _append(path, filter(wanted, map(json.loads, recorded.read_text().splitlines())))
+
+
+def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _part(claim: str) -> Path:

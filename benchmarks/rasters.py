@@ -12,7 +12,8 @@ import torch
 
 import spikesim as ss
 from spikesim.cli.demo_study import small_cnn
-from spikesim.conversion import Headroom, Recipe, recipe_of
+from spikesim.conversion import Headroom, Recipe
+from spikesim.conversion.recipe import at_maxima
 from spikesim.datasets import load
 from spikesim.evaluation import evaluate, evaluate_ann, paired_gap
 from spikesim.training import CrossEntropy, TensorBatches, Training, fit
@@ -29,9 +30,8 @@ def measure(epochs: int = 20, samples: int = 360, steps: tuple[int, ...] = (8, 1
     training = Training(epochs=epochs, learning_rate=5e-3, weight_decay=0.05)
     fit(ann, batches, CrossEntropy(0.1), training, seeds=ss.Seeds(0))
     reference = evaluate_ann(ann, test)
-    signed = recipe_of("signed")
     recipes: dict[str, str | Recipe] = {"max (unsigned)": "max", "signed": "signed", "auto": "auto"}
-    recipes |= {f"signed, headroom {f}": Recipe(f"h{f}", (*signed.steps, Headroom(f))) for f in (2.0, 4.0)}
+    recipes |= {f"signed, headroom {f}": Recipe(f"h{f}", (*at_maxima(), Headroom(f))) for f in (2.0, 4.0)}
     rows = []
     for name, recipe in recipes.items():
         network, report = ss.convert(ann, calibration=train, recipe=recipe, steps=32)

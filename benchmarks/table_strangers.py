@@ -93,6 +93,21 @@ def long_runs(rows: list[Row]) -> str:
     return markdown(["T", "before", "peak"], lines)
 
 
+def exits(rows: list[Row]) -> str:
+    """Early exit in seconds."""
+    lines = []
+    for row in (row for row in rows if row["name"] == "exit"):
+        whole, early = (f"{100 * row[key]:.1f} %, {row[took]:.1f} s" for key, took in EXIT)
+        lines.append(
+            [str(row["threads"]), whole, early, f"{row['mean_steps']:.1f}", f"{row['whole_s'] / row['early_s']:.1f}"]
+        )
+    return markdown(["threads", "all 32 steps", "early exit", "mean T", "times as fast"], lines)
+
+
+EXIT = (("accuracy", "whole_s"), ("early_accuracy", "early_s"))
+"""Where a row has accuracy and seconds of the whole run and of the early one."""
+
+
 def lost(row: Row) -> str:
     """Points lost ± paired standard error; what misses its bar in bold."""
     text = f"{row['drop_points'] + 0:.2f} ± {row['standard_error_points']:.2f}"
@@ -115,7 +130,7 @@ def markdown(head: list[str], lines: list[list[str]]) -> str:
 TABLES: dict[str, tuple[str, Callable[[list[Row]], str]]] = {
     "losses": ("strangers", losses), "oracles": ("strangers", oracles), "few": ("strangers", few_steps),
     "conversions": ("conversion_cost", conversions), "runs": ("conversion_cost", runs),
-    "long": ("conversion_cost", long_runs),
+    "long": ("conversion_cost", long_runs), "exits": ("conversion_cost", exits),
 }  # fmt: skip
 """Marker in the page -> claim, what makes its table of the rows."""
 

@@ -1,8 +1,8 @@
 """The zoo of fifteen strangers at full size: converted or not, by us and by SpikingJelly, and how far from their ANNs.
 
 Each network has random weights (seed 0), and then weights trained for a minute's worth of steps on blurred noise with
-labels of a random teacher. Thresholds are maxima over the inputs that are measured on, so nothing is clipped and what
-is left falls with T.
+labels of a random teacher. Thresholds come from the inputs that are measured on, so nothing is clipped and what is left
+falls with T. All T of ours are taken from one run: without `steps` a network does not depend on T.
 `.venv-peers/bin/python -m benchmarks zoo`, which goes on where it was interrupted; ZOO=name,name measures some.
 """
 
@@ -24,8 +24,10 @@ from torch.nn import functional
 import spikesim as ss
 from benchmarks.harness import resumed
 from benchmarks.zoo_models import ZOO, Entry
+from spikesim.conversion import Recipe
 
-STEPS = (32, 64, 256, 1024)
+STEPS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
+SLOPE_FROM = 64
 CONVERTERS = (
     ("spikesim", "signed"), ("spikesim", "max"), ("SpikingJelly", "99.9%"), ("SpikingJelly", "max"),
     ("SpikingJelly", "ltb"),
@@ -38,19 +40,24 @@ def measure() -> list[dict[str, Any]]:
     return resumed("zoo", cases(os.environ.get("ZOO", ",".join(ZOO)).split(",")), row_of)
 
 
-def cases(names: Iterable[str], width: int = 2, samples: int = 4) -> list[dict[str, Any]]:
-    """Every network with random and with trained weights (a file is not trained), by every converter."""
+def cases(names: Iterable[str], width: int = 2, samples: int = 16) -> list[dict[str, Any]]:
+    """Every network with random and with trained weights, by every converter."""
     return [
         {"network": name, "weights": weights, "width": width, "samples": samples, "converter": whose, "recipe": recipe}
         for name in names
-        for weights in ("random", "trained")[: 1 if name == "onnx_mnist8" else 2]
+        for weights in weights_of(name)
         for whose, recipe in CONVERTERS
     ]
 
 
+def weights_of(name: str) -> tuple[str, ...]:
+    """Random weights, and trained ones; a file is not trained."""
+    return ("random",) if name == "onnx_mnist8" else ("random", "trained")
+
+
 def row_of(case: dict[str, Any], steps: tuple[int, ...] = STEPS) -> dict[str, Any]:
     """One converter on one network."""
-    ann, x, wanted = _network(case["network"], case["weights"], case["width"], case["samples"])
+    ann, x, wanted = subject(case["network"], case["weights"], case["width"], case["samples"])
     lossless = {"lossless": ZOO[case["network"]].lossless}
     if case["converter"] == "spikesim":
         return lossless | ours(ann, x, wanted, case["recipe"], steps)
@@ -58,7 +65,7 @@ def row_of(case: dict[str, Any], steps: tuple[int, ...] = STEPS) -> dict[str, An
 
 
 @lru_cache(maxsize=1)
-def _network(name: str, weights: str, width: int, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
+def subject(name: str, weights: str, width: int, samples: int) -> tuple[nn.Module, Tensor, Tensor]:
     """A network in eval mode, inputs, and its answers."""
     entry = ZOO[name]
     ann = entry.network(width)
@@ -88,13 +95,15 @@ def trained(ann: nn.Module, entry: Entry, batches: int = 20) -> None:
     ann.eval()
 
 
-def ours(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str, steps: tuple[int, ...]) -> dict[str, Any]:
-    """Our converter's error at each T, and its slope from the second T on."""
+def ours(ann: nn.Module, x: Tensor, wanted: Tensor, recipe: str | Recipe, steps: tuple[int, ...]) -> dict[str, Any]:
+    """Our converter's error at each T, and its slope from `SLOPE_FROM` on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         snn, report = ss.convert(ann, calibration=x, recipe=recipe)
-    found = {t: relative(ss.run(snn, x, steps=t).readout, wanted) for t in steps}
-    slope = float(np.polyfit(np.log(steps[1:]), np.log([found[t] for t in steps[1:]]), 1)[0])
+    sums = ss.run(snn, x, steps=max(steps)).output.double().cumsum(0)
+    found = {t: relative(sums[t - 1] / t, wanted) for t in steps}
+    late = [t for t in steps if t >= SLOPE_FROM]
+    slope = float(np.polyfit(np.log(late), np.log([found[t] for t in late]), 1)[0]) if len(late) > 1 else None
     return {
         "converted": True, "neurons": len(report.layers),
         "float_operators": len(report.float_operators), "relative_error": {str(t): v for t, v in found.items()},

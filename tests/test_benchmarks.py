@@ -10,9 +10,9 @@ import torch
 from conversion.strangers import Vgg, seeded
 
 import spikesim as ss
-from benchmarks import crossbar, direct_training, harness, hundred_chips, jobs_scaling, wires
+from benchmarks import crossbar, direct_training, harness, headroom, hundred_chips, jobs_scaling, table_zoo, wires
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
-from benchmarks.table_strangers import few_steps, losses, oracles
+from benchmarks.table_strangers import exits, few_steps, losses, oracles
 from spikesim.datasets import load
 from spikesim.datasets.base import ArrayDataset
 from spikesim.evaluation import evaluate_ann
@@ -51,10 +51,33 @@ def test_an_interrupted_measurement_goes_on_and_a_finished_one_begins_anew(
         harness.resumed("claim", [{"n": n} for n in range(4)], measure)
     asked.append(-1)
     rows = harness.resumed("claim", [{"n": n} for n in range(4)], measure)
-    assert rows == [{"n": n, "square": n * n} for n in range(4)] and asked == [0, 1, -1, 2, 3]
-    harness.record("claim", rows)
+    assert [(row["n"], row["square"]) for row in rows] == [(n, n * n) for n in range(4)] and asked == [0, 1, -1, 2, 3]
+    harness.record("claim", [{**row, "machine": "another"} for row in rows])
     harness.resumed("claim", [{"n": 0}], measure)
     assert asked[-1] == 0
+    harness.record("claim", [{**row, "machine": "another"} for row in rows])
+    harness.keep("claim", lambda row: row["n"] != 1)
+    kept = harness.resumed("claim", [{"n": n} for n in (0, 1, 2, 7)], measure)
+    assert asked[-3:] == [0, 1, 7] and [row["machine"] == "another" for row in kept] == [True, False, True, False]
+
+
+def test_tables_of_early_exit_and_of_headroom() -> None:
+    row = {
+        "name": "exit",
+        "threads": 1,
+        "accuracy": 0.8,
+        "whole_s": 40.0,
+        "early_accuracy": 0.79,
+        "early_s": 20.0,
+        "mean_steps": 15.5,
+    }
+    assert exits([row, {"name": "run"}]).endswith("| 1 | 80.0 %, 40.0 s | 79.0 %, 20.0 s | 15.5 | 2.0 |")
+    case = next(case for case in headroom.cases(["leaky"], width=1, samples=2) if case["factor"] == 1)
+    found = case | headroom.row_of(case, steps=(4, 8, 16, 32, 64, 256, 1024))
+    rows = [found, found | {"factor": 1.02, "slope": -0.5}]
+    first, second = table_zoo.table(rows).splitlines()[2:]
+    assert first.startswith("| 1 |") and f"| {found['slope']:.2f} | {found['slope']:.2f} |" in first
+    assert second.startswith("| 1.02 | -0.50 | -0.50 | 0 of 1 |") and second.endswith("| 1.00 |" + " 1.00 |" * 6)
 
 
 def test_builders_take_the_shapes_that_the_checkpoints_have() -> None:

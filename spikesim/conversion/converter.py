@@ -24,7 +24,7 @@ from .draft import Draft, Threshold
 from .measure import cost, layer_reports
 from .range_check import range_warning
 from .read_model import ReadModel
-from .recipe import Recipe, recipe_of
+from .recipe import Recipe, at_maxima, recipe_of
 from .report import ConversionReport
 
 REPORT_STEPS = 32
@@ -43,7 +43,7 @@ def convert(
                  that can be traced; layers in eval mode
     calibration  inputs x (N, *shape) of the ANN: a tensor, batches of x or (x, y), a torch Dataset, or recordings
                  with `frames()`. Streamed once; 64 or more recommended
-    steps        T the network is meant for; None: thresholds at the maxima, lossless as T grows
+    steps        T the network is meant for; None: thresholds 2 % above the maxima, lossless as T grows
     recipe       "auto" (signed spikes; for T = `steps` what errs least on the calibration data, and the report says
                  why; for recordings the headroom that does), a name in `RECIPES`, or a `Recipe`
     example      x (B, *shape) to trace with; the first calibration inputs otherwise
@@ -102,7 +102,8 @@ def _chosen(draft: Draft, recipe: str | Recipe, steps: int | None, calibration: 
         return fixed(draft), fixed.name, ""
     signed = recipe_of("auto")
     if hasattr(calibration, "raster"):
-        found, factor, reason = with_best_headroom(signed(draft), calibration, steps or REPORT_STEPS)
+        bare = Recipe(signed.name, at_maxima())(draft)
+        found, factor, reason = with_best_headroom(bare, calibration, steps or REPORT_STEPS)
         return found, f"{signed.name}, headroom {factor:g}", reason
     return (signed(draft), signed.name, "") if steps is None else best_recipe(draft, steps)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..core.params import check
+from ..layers.quantised import QuantisedReLU
 from .draft import Draft, Node
 
 
@@ -13,9 +14,15 @@ class Headroom:
     """theta <- factor theta.
 
     A neuron emits at most one spike per step. With theta at the largest activation, the neuron that reaches it must
-    spike at every step; where its drive comes in bursts it falls behind and never catches up, more so in each layer.
-    A factor f lets it spike f times as fast as its mean, at the price of coarser steps: like T / f steps of a constant
-    drive. Recordings of a moving camera come in bursts.
+    spike at every step: what comes late, because deep layers are silent at first or because the drive comes in bursts,
+    it never catches up with, more so in each layer. A factor f lets it spike f times as fast as its mean, at the price
+    of coarser steps: like T / f steps of a constant drive.
+
+    A backlog of k spikes is gone within k / (f - 1) steps. 1.02 is part of every recipe where T is not known, so that
+    the error falls as 1 / T (docs/conversion.md). Recordings of a moving camera come in bursts and need more.
+
+    Thresholds that an activation was trained with stay, and those of activations with a ceiling stay below it: there
+    the threshold is what clips.
     """
 
     factor: float = 2.0
@@ -29,7 +36,7 @@ class Headroom:
 
     def _raised(self, node: Node, ceiling: float) -> Node:
         found = node.threshold
-        if found is None:
+        if found is None or isinstance(node.module, QuantisedReLU):
             return node
         return replace(
             node,

@@ -43,20 +43,23 @@ def layer_reports(network: Network, draft: Draft, steps: int) -> tuple[tuple[Lay
 
 
 def _layer(node: Node, neuron: Any, z: Tensor, spikes: Tensor, a: Tensor) -> LayerReport:
-    """One activation's errors, all as shares of |a|: z its mean drive (in units of its threshold), a the ANN's value."""
+    """One activation's errors, all as shares of |a|: z its mean drive (in units of its threshold), a the ANN's value.
+
+    rate - a = (meant - a) + (clipped - meant) + (said - clipped) + (rate - said),   meant = the activation of the mean drive
+    """
     threshold = node.threshold
     assert threshold is not None
     unit = threshold.theta / node.neuron.peak
-    drive = (z / neuron.threshold) * unit
-    clipped = torch.minimum(drive.clamp(min=0), threshold.theta)
+    meant = node.module((z / neuron.threshold) * unit)
+    clipped = torch.minimum(meant, threshold.theta)
     steps = spikes.shape[0] - node.neuron.presteps
     said = Count(neuron, steps)(z) * unit
     rate = spikes.mean(0) * unit
     size = max(float(a.norm()), 1e-30)
     return LayerReport(
         node.name, node.path, _spread(threshold), threshold.clipped, threshold.rate,
-        relative(rate, a), float((clipped - drive.clamp(min=0)).norm()) / size, float((said - clipped).norm()) / size,
-        float((rate - said).norm()) / size, float(spikes.abs().sum(0).mean()),
+        relative(rate, a), relative(meant, a), float((clipped - meant).norm()) / size,
+        float((said - clipped).norm()) / size, float((rate - said).norm()) / size, float(spikes.abs().sum(0).mean()),
     )  # fmt: skip
 
 

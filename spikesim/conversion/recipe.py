@@ -14,6 +14,7 @@ from .fitted_neurons import FittedNeurons
 from .fold_batch_norm import FoldBatchNorm
 from .fold_padding import FoldPadding
 from .gaussian_threshold import GaussianThreshold
+from .headroom import Headroom
 from .initial_potential import InitialPotential
 from .levels import Burst, Levels
 from .local_threshold_balance import LocalThresholdBalance
@@ -47,9 +48,13 @@ GRAPH: tuple[Step, ...] = (FoldPadding(), FoldBatchNorm(), PoolBeforeNeuron())
 """What every recipe begins with."""
 
 
-def _best(steps: int | None) -> Step:
-    """Thresholds for T steps: what errs least there, or the maxima where T is not known."""
-    return ThresholdBalance(100.0) if steps is None else MseThreshold(steps)
+LOSSLESS: tuple[Step, ...] = (ThresholdBalance(100.0), Headroom(1.02))
+"""Thresholds where T is not known: the maxima, a little above them, so that the busiest neurons catch up (`Headroom`)."""
+
+
+def _best(steps: int | None) -> tuple[Step, ...]:
+    """Thresholds for T steps: what errs least there, or `LOSSLESS` where T is not known."""
+    return LOSSLESS if steps is None else (MseThreshold(steps),)
 
 
 LONG = 64
@@ -58,7 +63,12 @@ LONG = 64
 
 def uncalibrated(steps: int | None) -> tuple[Step, ...]:
     """Signed spikes with thresholds for T, biases as they are."""
-    return *GRAPH, SignedSpikes(), _best(steps), InitialPotential()
+    return *GRAPH, SignedSpikes(), *_best(steps), InitialPotential()
+
+
+def at_maxima() -> tuple[Step, ...]:
+    """Signed spikes with thresholds at the maxima themselves: for recordings, whose headroom is measured."""
+    return *GRAPH, SignedSpikes(), ThresholdBalance(100.0), InitialPotential()
 
 
 def _signed(steps: int | None) -> tuple[Step, ...]:
@@ -75,11 +85,11 @@ def _percentile(steps: int | None) -> tuple[Step, ...]:
 
 
 def _levels(steps: int | None) -> tuple[Step, ...]:
-    return *GRAPH, SignedSpikes(), Levels(4), _best(steps), InitialPotential()
+    return *GRAPH, SignedSpikes(), Levels(4), *_best(steps), InitialPotential()
 
 
 def _burst(steps: int | None) -> tuple[Step, ...]:
-    return *GRAPH, Burst(3), _best(steps), InitialPotential()
+    return *GRAPH, Burst(3), *_best(steps), InitialPotential()
 
 
 def _chosen(steps: int | None, ways: tuple[tuple[Step, ...], ...]) -> tuple[Step, ...]:
@@ -88,26 +98,26 @@ def _chosen(steps: int | None, ways: tuple[tuple[Step, ...], ...]) -> tuple[Step
 
 def _binary(steps: int | None) -> tuple[Step, ...]:
     ways = () if steps is None else ((LightCalibration(steps),), (FittedNeurons(steps),))
-    return *GRAPH, _best(steps), InitialPotential(), *_chosen(steps, ways)
+    return *GRAPH, *_best(steps), InitialPotential(), *_chosen(steps, ways)
 
 
 def _advanced(steps: int | None) -> tuple[Step, ...]:
     first = () if steps is None else (LightCalibration(steps), FittedNeurons(steps))
     ways = tuple((step, PotentialCalibration(step.steps)) for step in first)
-    return *GRAPH, _best(steps), InitialPotential(), *_chosen(steps, ways)
+    return *GRAPH, *_best(steps), InitialPotential(), *_chosen(steps, ways)
 
 
 def _cos(steps: int | None) -> tuple[Step, ...]:
     presteps = 8 if steps is None else max(1, steps // 2)
     more = () if steps is None else (LightCalibration(steps),)
     best = _best(None if steps is None else steps - presteps)
-    return *GRAPH, best, InitialPotential(), OffsetCorrection(presteps), *more
+    return *GRAPH, *best, InitialPotential(), OffsetCorrection(presteps), *more
 
 
 def _srp(steps: int | None) -> tuple[Step, ...]:
     presteps = 8 if steps is None else max(1, steps // 2)
     best = _best(None if steps is None else steps - presteps)
-    return *GRAPH, best, InitialPotential(), OffsetCorrection(presteps, residual=True)
+    return *GRAPH, *best, InitialPotential(), OffsetCorrection(presteps, residual=True)
 
 
 def _ltb(steps: int | None) -> tuple[Step, ...]:
@@ -115,12 +125,8 @@ def _ltb(steps: int | None) -> tuple[Step, ...]:
 
 
 def _gaussian(steps: int | None) -> tuple[Step, ...]:
-    return (
-        *GRAPH,
-        SignedSpikes(),
-        ThresholdBalance(100.0) if steps is None else GaussianThreshold(steps),
-        InitialPotential(),
-    )
+    best = LOSSLESS if steps is None else (GaussianThreshold(steps),)
+    return *GRAPH, SignedSpikes(), *best, InitialPotential()
 
 
 RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
@@ -129,8 +135,8 @@ RECIPES: dict[str, Callable[[int | None], tuple[Step, ...]]] = {
 }  # fmt: skip
 """name -> the steps for T (None: every T).
 
-signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or the maxima:
-            lossless as T grows
+signed      spikes that can be taken back; thresholds that err least at T and biases calibrated there, or 2 % above
+            the maxima: lossless as T grows
 levels      signed, four thresholds in powers of two: up to 15 spikes a step on 4 event lines
 binary      unsigned spikes, thresholds for T; biases calibrated at T, or thresholds, first membranes and biases fitted
             to the real drive, and the readout delayed: what errs least

@@ -16,9 +16,10 @@ class LayerReport:
     clipped           share of the non-zero calibration activations above theta
     rate              expected spikes per neuron and step: mean activation / theta
     error             |r - a| / |a|: time mean of the spikes in the ANN's units, against the ANN's activation
+    inherited         part of it that the layers before handed on: the activation of the mean drive against the ANN's
     clipping          part of it from mean drives above theta
     quantisation      part of it from counts being whole numbers
-    unevenness        part of it from the order in which the drive arrived; these three do not add up in squares
+    unevenness        part of it from the order in which the drive arrived; these four do not add up in squares
     spikes            per neuron and inference, at the T of the report
     """
 
@@ -28,6 +29,7 @@ class LayerReport:
     clipped: float
     rate: float
     error: float
+    inherited: float
     clipping: float
     quantisation: float
     unevenness: float
@@ -71,7 +73,7 @@ class ConversionReport:
 
     def __str__(self) -> str:
         width = min(max([5, *(len(layer.node) for layer in self.layers)]), 24)
-        head = f"{'layer':{width}} theta min    median       max  clipped   rate  error   clip  quant uneven"
+        head = f"{'layer':{width}} theta min    median       max  clipped   rate  error before   clip  quant uneven"
         rows = [_row(layer, width) for layer in self.layers]
         last = (
             f"output error {self.output_error:.4f} at T = {self.steps} on {self.samples} of {self.calibrated} "
@@ -87,5 +89,6 @@ class ConversionReport:
 def _row(layer: LayerReport, width: int) -> str:
     name = layer.node if len(layer.node) <= width else "…" + layer.node[1 - width :]
     thetas = " ".join(f"{theta:9.4g}" for theta in layer.threshold)
-    parts = " ".join(f"{part:6.3f}" for part in (layer.error, layer.clipping, layer.quantisation, layer.unevenness))
+    errors = (layer.error, layer.inherited, layer.clipping, layer.quantisation, layer.unevenness)
+    parts = " ".join(f"{part:6.3f}" for part in errors)
     return f"{name:{width}} {thetas}  {layer.clipped:7.2%} {layer.rate:6.3f} {parts}"

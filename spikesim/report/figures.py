@@ -54,17 +54,24 @@ def conversion_loss(
 ) -> Figure:  # fmt: skip
     """What a conversion lost: accuracy against T, and every layer's relative error with its parts, in order.
 
-    layers  `LayerReport`s as dicts: error, clipping, quantisation, unevenness as shares of |activation|
+    layers  `LayerReport`s as dicts: error, inherited, clipping, quantisation, unevenness as shares of |activation|
     """
     figure, (left, right) = _axes(width=11.0, height=4.2, columns=2)
     _against_steps(left, snn, ann, chance, errors)
     places = np.arange(len(layers))
-    for name, color in (("error", INK), ("clipping", SECOND), ("quantisation", ACCENT), ("unevenness", PALE)):
-        right.plot(places, [layer[name] for layer in layers], marker="o", markersize=4, color=color, label=name)
+    for name, label, style, color in PARTS:
+        right.plot(places, [layer[name] for layer in layers], style, marker="o", markersize=4, color=color, label=label)
     right.set_xticks(places, [layer["node"] for layer in layers], rotation=60, ha="right", fontsize=7)
     right.set(ylabel="relative error of the layer", ylim=(0, None))
     right.legend(frameon=False, fontsize=8)
     return figure
+
+
+PARTS = (
+    ("error", "error", "-", INK), ("inherited", "handed on by layers before", "--", INK), ("clipping", "clipping", "-", SECOND),
+    ("quantisation", "quantisation", "-", ACCENT), ("unevenness", "unevenness", "-", PALE),
+)  # fmt: skip
+"""A layer's error and its parts: name, label, line, colour."""
 
 
 def spike_raster(spikes: Mapping[str, np.ndarray], neurons: int = 60) -> Figure:

@@ -39,3 +39,11 @@ def test_tables_and_figure(tmp_path: Path) -> None:
     assert "| signed, drop against the ANN |  |  |  | +10.0 ± 3.0 |  |  |  |" in text
     figure(cells(), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+def test_cells_of_more_images_are_compared_on_those_that_both_were_shown() -> None:
+    found, labels = cells(), np.zeros(400, int)
+    found["vgg", "ANN", "", 0] = scored((np.arange(400) >= 390).astype(int), labels)
+    text = tables(found)
+    assert "vgg: ANN 97.5 % on 400 test images, 100.0 % on the 100 of this table" in text
+    assert "| signed, drop against the ANN |  |  |  | +20.0 ± 4.0 |  |  |  |" in text

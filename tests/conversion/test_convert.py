@@ -16,6 +16,7 @@ import spikesim as ss
 from spikesim.conversion import RECIPES, InitialPotential, Recipe, ThresholdBalance
 from spikesim.errors import ConversionError, ParameterError, ShapeError
 from spikesim.layers.pool import CumulativeMaxPool2d
+from spikesim.layers.quantised import QuantisedReLU
 from spikesim.layers.scale import Scale
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -105,14 +106,42 @@ def test_every_form_of_calibration_data_gives_the_same_network() -> None:
         assert torch.equal(network.calibration, x[:32])
 
 
-def test_thresholds_are_maxima_and_start_at_one_half() -> None:
+@pytest.mark.parametrize("recipe", ["auto", "signed", "levels", "binary", "advanced", "cos", "max"])
+def test_thresholds_are_the_maxima_with_headroom_and_start_at_one_half(recipe: str) -> None:
     ann, x = mlp(), inputs(40, 4)
-    snn, report = ss.convert(ann, calibration=x)
-    peak = ann[:3](x).amax(0).detach()
-    live = peak > 0
-    assert torch.allclose(snn.node("2").threshold[live], peak[live])
-    assert torch.equal(snn.node("2").initial, snn.node("2").threshold / 2)
+    snn, report = ss.convert(ann, calibration=x, recipe=recipe)
+    peak = ann[:3](x).amax(0).detach() * (1.0 if recipe == "max" else 1.02)
+    live, neuron = peak > 0, snn.node("2")
+    assert torch.allclose(neuron.threshold[live] * getattr(neuron, "peak", 1), peak[live])
+    assert torch.allclose(neuron.initial, neuron.threshold / 2)
     assert report.layers[0].clipped == 0
+
+
+def test_a_layers_error_is_what_was_handed_on_and_what_it_added() -> None:
+    x, quantised = inputs(64, 4), QuantisedReLU(8)
+    ann = nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 6), quantised, nn.Linear(6, 3)).eval()
+    ann[0].weight.data *= 20
+    first, second = ss.convert(ann, calibration=x, steps=8, recipe="max")[1].layers
+    assert first.inherited < 1e-6 and second.inherited > 0
+    assert first.clipping < 1e-6 and second.clipping == 0  # their activations have these ceilings themselves
+    assert second.quantisation < 1e-6  # 8 levels are what 8 steps can say
+    for layer in (first, second):
+        parts = layer.inherited, layer.clipping, layer.quantisation, layer.unevenness
+        assert max(parts) - sum(parts) + max(parts) - 1e-6 <= layer.error <= sum(parts) + 1e-6
+    assert "before" in str(ss.convert(ann, calibration=x)[1])
+
+
+def test_headroom_leaves_trained_thresholds_and_ceilings() -> None:
+    ann, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU6(), nn.Linear(8, 3)), inputs(40, 4)
+    ann[0].weight.data *= 20
+    neuron = ss.convert(ann.eval(), calibration=x)[0].node("1")
+    peak = ann[:2](x).amax(0).detach()
+    assert bool((peak == 6).any()) and bool(((peak > 0) & (peak < 6 / 1.02)).any())
+    live = peak > 0
+    assert torch.allclose(neuron.threshold[live], (1.02 * peak[live]).clamp(max=6))
+    ann[1] = QuantisedReLU(8)
+    snn, _ = ss.convert(ann, calibration=x)
+    assert torch.equal(snn.node("1").threshold, torch.ones(8))
 
 
 def test_a_percentile_clips_that_share_of_the_non_zero_activations() -> None:
