@@ -164,7 +164,7 @@ def test_liaf_turns_into_lif_with_the_same_weights_and_resets() -> None:
     assert torch.allclose(state.v, same.v, atol=1e-6) and set(fired.unique().tolist()) == {0.0, 1.0}
     assert torch.equal(fired, (sent > 0.5).float()), "a LIAF's membrane passes the threshold where its LIF spikes"
     chain = spiking(ss.Network.chain(nn.Linear(4, 3), LIAF(0.8, 0.6, learn=("leak",))))
-    assert type(chain.node("1")) is LIF and float(chain.node("1").leak) == pytest.approx(0.8)
+    assert type(chain.node("1")) is LIF and chain.node("1").leak.item() == pytest.approx(0.8)
     assert [n for n, _ in chain.node("1").named_parameters()] == ["leak"]
 
 
@@ -229,7 +229,7 @@ def test_pipe_s_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_pipe_d_goes_from_images_over_liaf_to_lif() -> None:
-    short = Training(epochs=2, learning_rate=5e-3)
+    short = Training(epochs=3, learning_rate=2e-2)
     plan = PipeD(Training(epochs=3), short, short)
     moving = TensorBatches(events(IMAGES[:1200]), LABELS[:1200])
     held = TensorBatches(events(IMAGES[1200:]), LABELS[1200:])
@@ -240,7 +240,12 @@ def test_pipe_d_goes_from_images_over_liaf_to_lif() -> None:
         )
     )  # fmt: skip
     assert [stage.name for stage in stages] == ["ann", "liaf", "lif"]
-    assert stages[2].history[-1].validation > 0.8 and stages[0].history[-1].validation is None
+    beside = fit(
+        small(cell, 2, seed=1), moving, ReadoutCrossEntropy(), short, seeds=ss.Seeds(0), validation=held
+    )  # fmt: skip
+    reached = stages[2].history[-1].validation
+    assert reached > 0.6 and reached > beside[-1].validation + 0.1, (reached, beside[-1].validation)
+    assert stages[0].history[-1].validation is None
     assert not any(
         getattr(m, "variant", None) and m.variant.slope is not None for m in stages[2].network.nodes.values()
     )
