@@ -46,7 +46,7 @@ def estimate(
     bound = chip.conversion.steps if chip.conversion is not None else None
     count: Any = bound if steps is None else steps
     number("estimate.steps", count, at_least=1, integer=True, remedy="the number of time steps to simulate")
-    data = data if isinstance(data, (EventDataset, ArrayDataset)) else _gathered(data)
+    data = data if isinstance(data, (EventDataset, ArrayDataset)) else gathered(data)
     if not len(data):
         raise DatasetError(must("estimate.data", "at least one labelled sample", "none"))
     unbound, chip = chip, chip.bound(count) if isinstance(data, EventDataset) else chip
@@ -87,7 +87,7 @@ def _utilisation(chip: Chip) -> float | None:
     return sum(cells for cells, _ in rows) / (arrays * chip.macro.rows * chip.macro.columns) if arrays else None
 
 
-def _gathered(data: Any) -> ArrayDataset:
+def gathered(data: Any) -> ArrayDataset:
     """(x, y) arrays, or a loader's batches of them, as one labelled array."""
     whole = isinstance(data, (tuple, list)) and len(data) == 2 and all(hasattr(part, "shape") for part in data)
     try:

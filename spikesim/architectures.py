@@ -23,6 +23,13 @@ PLANS: dict[str, tuple[int, ...]] = {
 }
 """Channels of convolutions in order; POOL halves the map. Fully connected layers make up the number in the name."""
 STAGES = (64, 128, 256, 512)
+KNOWN = (*PLANS, "resnet20")
+
+
+def must_be_known(name: str) -> None:
+    """Refuse a name that is no architecture's."""
+    if name not in KNOWN:
+        raise ParameterError(must("architecture.name", f"one of {', '.join(KNOWN)}", name, nearest(name, KNOWN)))
 
 
 def architecture(
@@ -38,9 +45,7 @@ def architecture(
     number("architecture.width", width, above=0)
     number("architecture.hidden", hidden, at_least=1, integer=True)
     number("architecture.dropout", dropout, at_least=0, below=1)
-    known = (*PLANS, "resnet20")
-    if name not in known:
-        raise ParameterError(must("architecture.name", f"one of {', '.join(known)}", name, nearest(name, known)))
+    must_be_known(name)
     model: nn.Module
     if name == "resnet20":
         model = ResNet20(shape, classes, width=width, batch_norm=batch_norm, dropout=dropout)

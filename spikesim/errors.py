@@ -8,6 +8,7 @@
     ├── RangeError        outside what a device model was measured for (ValueError)
     ├── PresetError       a macro, price or experiment file          (ValueError)
     ├── DatasetError      recordings, images, readers                (ValueError)
+    ├── JobError          work on other processes or machines        (RuntimeError)
     └── ArtefactError     files we write and read back               (OSError)
 
 The grammar is `owner.field must be rule, got value; what to do`. The command line prints the message and
@@ -51,6 +52,10 @@ class PresetError(SpikesimError, ValueError):
 
 class DatasetError(SpikesimError, ValueError):
     """Recordings or images that cannot be read as what they claim to be."""
+
+
+class JobError(SpikesimError, RuntimeError):
+    """Work that other processes or machines cannot do: a cluster that is away, a job on which workers die."""
 
 
 class ArtefactError(SpikesimError, OSError):

@@ -9,9 +9,11 @@ import pytest
 import torch
 from conversion.strangers import Vgg, seeded
 
-from benchmarks import crossbar, harness, wires
+import spikesim as ss
+from benchmarks import crossbar, direct_training, harness, hundred_chips, jobs_scaling, wires
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
 from benchmarks.table_strangers import few_steps, losses, oracles
+from spikesim.datasets import load
 from spikesim.datasets.base import ArrayDataset
 from spikesim.evaluation import evaluate_ann
 
@@ -74,3 +76,22 @@ def test_the_read_is_measured_beside_the_ideal_product() -> None:
 def test_wires_are_measured_against_the_nodal_equations() -> None:
     rows = {r["name"]: r for r in wires.measured(12, 1, 1)}
     assert rows["line, one read"]["error"] < 1e-9 and rows["effective matrix, once"]["error"] < 1e-9
+
+
+def test_chips_are_timed_by_the_code_that_runs_them() -> None:
+    """Two chips and six recordings: the rows of both claims, and their table."""
+    shared = jobs_scaling.demo_network(6)
+    assert jobs_scaling.timed(shared, 1, {"workers": 1}) > 0
+    row = hundred_chips.timed(*shared, 2, ss.Seeds(0))
+    assert row["chip_accuracy"]["n"] == 2 and row["samples"] == 6 and row["seconds"] > 0
+    told = jobs_scaling.memory(3)
+    assert told["chips"] == 3 and told["parent_mib"] > 50 and told["worker_mib"] > 50
+    scaled = {"name": "dask", "chips": 8, "seconds_1": 20.0, "seconds_2": 11.0, "efficiency": 0.9}
+    assert "| dask, 8 chips | 20.0 s | 11.0 s | 0.90 |" in jobs_scaling.table([scaled, told])
+
+
+def test_direct_training_is_measured_on_recordings_that_it_has_not_seen() -> None:
+    data = load("digits").part("train").subset(range(0, 1200, 12))
+    row = direct_training.fold(data, 0, epochs=1)
+    assert row["samples"] == len(row["right"]) == 20 and row["epochs"] == 1 and row["seconds"] > 0
+    assert row["accuracy"] == np.mean(row["right"]) and row["spikes_per_neuron"] > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import convert, data, demo, energy, info, macros, simulate, train
+from . import convert, data, demo, energy, info, macros, retrain, simulate, sweep, train
 
 app = typer.Typer(
     name="spikesim",
@@ -18,7 +18,9 @@ app.command("demo")(demo.demo)
 app.command("convert")(convert.convert)
 app.command("simulate")(simulate.simulate)
 app.command("energy")(energy.energy)
+app.command("sweep")(sweep.sweep)
 app.command("train")(train.train)
+app.command("retrain")(retrain.retrain)
 app.add_typer(data.app, name="data")
 app.command("macros")(macros.macros)
 app.command("info")(info.info)

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 Seed = Annotated[int, typer.Option(help="Root seed of everything drawn.")]
 Threads = Annotated[int, typer.Option(help="Processes or threads to use; results do not depend on it.")]
+Workers = Annotated[int, typer.Option("--threads", "--workers", help="Processes to use; results do not depend on it.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler whose workers (one thread each) are used instead of processes here."
+    ),
+]
+YieldAt = Annotated[str, typer.Option(help='Accuracies (shares, like "0.9,0.95") to give the yield of chips at.')]
 Out = Annotated[Path, typer.Option(help="Folder for the results.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Root = Annotated[Path | None, typer.Option(help="Folder to look for data sets in, before $SPIKESIM_DATA.")]
@@ -82,6 +90,17 @@ def steps_list(text: str) -> list[int]:
         number("steps", value, at_least=1, integer=True, remedy="like --steps 1,8,32")
         found.append(int(value))
     return sorted(set(found))
+
+
+def shares(text: str, option: str) -> list[float]:
+    """ "0.9,0.95" as [0.9, 0.95]: shares from 0 to 1."""
+    from ..core.params import number
+    from ..units import quantity
+
+    found = [quantity(part, "", field=option) for part in text.split(",") if part.strip()]
+    for value in found:
+        number(option, value, at_least=0, at_most=1, remedy="shares of 0 to 1, like 0.95")
+    return found
 
 
 def read_part(name: str, part: str, root: Path | None) -> Any:

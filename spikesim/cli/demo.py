@@ -61,9 +61,9 @@ def _splits(recordings: Any) -> tuple[list[tuple[np.ndarray, np.ndarray]], str]:
     return recordings.folds(5), "out-of-fold over 5 fixed stratified folds"
 
 
-def run_job(function: Any, arguments: tuple[Any, ...]) -> Any:
+def run_job(recordings: Any, function: Any, arguments: tuple[Any, ...]) -> Any:
     """One job of a mixed list."""
-    return function(*arguments)
+    return function(recordings, *arguments)
 
 
 def done(value: Any, advance: Any) -> Any:
@@ -75,20 +75,20 @@ def done(value: Any, advance: Any) -> Any:
 def _study(recordings: Any, seeds: Any, out: Path, chips: int, workers: int) -> dict[str, Any]:
     from ..checkpoint import load as load_network
     from ..jobs import parallel_map
-    from .chips import one_chip
-    from .demo_study import CHIP_STEPS, run_fold, sample_run
+    from .demo_study import chip_of_fold, run_fold, sample_run
 
     splits, protocol = _splits(recordings)
     epochs = 40 if len(splits) > 1 else 20
-    fold_jobs = [(recordings, rows, k, epochs, seeds, out) for k, rows in enumerate(splits)]
+    fold_jobs = [(rows, k, epochs, seeds, out) for k, rows in enumerate(splits)]
     first, later = fold_jobs[:workers], fold_jobs[workers:]
+    shared = (recordings,)  # the same in both calls, so that the workers of the first serve the second
     with progress(len(splits) + chips, "training and converting") as advance:
-        folds = [done(fold, advance) for fold in parallel_map(run_fold, first, workers=workers)]
+        folds = [done(fold, advance) for fold in parallel_map(run_fold, first, shared=shared, workers=workers)]
         # Chips need the first network only: they fill the processes beside the folds that are left.
-        network, test = load_network(out / "network-0"), recordings.subset(splits[0][1])
-        chip_jobs = [(network, test, MACRO, k, CHIP_STEPS, seeds, BOARD) for k in range(chips)]
-        mixed = [(run_fold, job) for job in later] + [(one_chip, job) for job in chip_jobs]
-        rest = [done(found, advance) for found in parallel_map(run_job, mixed, workers=workers)]
+        chip_jobs = [(splits[0][1], out, MACRO, k, seeds, BOARD) for k in range(chips)]
+        mixed = [(run_fold, job) for job in later] + [(chip_of_fold, job) for job in chip_jobs]
+        rest = [done(found, advance) for found in parallel_map(run_job, mixed, shared=shared, workers=workers)]
+    network, test = load_network(out / "network-0"), recordings.subset(splits[0][1])
     folds, found = folds + rest[: len(later)], rest[len(later) :]
     return {
         "summary": _summary(recordings, protocol, folds, found, chips),
@@ -101,7 +101,8 @@ def _summary(recordings: Any, protocol: str, folds: list[Any], found: list[Any],
     import numpy as np
 
     from ..evaluation import paired_gap
-    from .chips import averaged, chip_accuracy
+    from ..hardware.study import averaged
+    from ..statistics import chip_accuracy
     from .demo_study import CHIP_STEPS, STEPS
 
     ann = np.concatenate([f["ann_right"] for f in folds])

@@ -30,7 +30,7 @@ def write_report(result: dict[str, Any], out: Path) -> None:
 def _figures(result: dict[str, Any]) -> dict[str, bytes]:
     from spikesim import hardware
 
-    from .chips import averaged
+    from ..hardware.study import averaged
     from .demo import MACRO
 
     summary, pictures = result["summary"], result["pictures"]

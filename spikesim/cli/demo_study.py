@@ -14,9 +14,11 @@ import torch
 from torch import nn
 
 import spikesim as ss
+from spikesim import hardware
 
 from ..core.seeds import Seeds
 from ..evaluation import evaluate, evaluate_ann
+from ..hardware.study import one_chip
 from ..neurons import Neuron
 from ..training import CrossEntropy, TensorBatches, Training, fit
 from ..training.augment import RandomAffine
@@ -64,6 +66,14 @@ def run_fold(
         "repeated_right": repeated, "training_accuracy": history[-1].accuracy, "layers": report.to_json()["layers"],
         "recipe": report.recipe, "reason": report.reason,
     }  # fmt: skip
+
+
+def chip_of_fold(
+    data: Any, rows: np.ndarray, out: Path, macro: str, index: int, seeds: Seeds, board: str
+) -> dict[str, Any]:
+    """Chip number `index` with the first fold's network, on that fold's test rows; priced on `board` too."""
+    network, design = ss.load(out / "network-0"), hardware.load_macro(macro)
+    return one_chip(network, data.subset(rows), design, index, CHIP_STEPS, seeds, hardware.load_macro(board))
 
 
 def _shown_at_every_step(network: ss.Network, test: Any) -> list[bool]:

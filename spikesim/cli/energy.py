@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .common import (
     DATA_HELP,
+    Cluster,
     Dt,
     Json,
     Out,
     Root,
     Seed,
     Steps,
-    Threads,
+    Workers,
+    YieldAt,
     finish,
     progress,
     read_part,
+    shares,
     steps_list,
 )
 from .models import MODEL_HELP, read_network
@@ -34,56 +37,81 @@ def energy(
     compare: Annotated[
         str, typer.Option(help='Also compare these numbers of steps, like "1,4,16", with the ANN on the first chip.')
     ] = "",
+    yield_at: YieldAt = "",
     out: Out = Path("energy"),
     dt: Dt = None,
     data: Root = None,
     seed: Seed = 0,
-    threads: Threads = 1,
+    threads: Workers = 1,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
-    """Deploy a spiking network on emulated chips; price what the run counted."""
+    """Deploy a spiking network on emulated chips; price what the run counted.
+
+    Finished chips stay in OUT/jobs: the same command goes on after an interruption, and more --chips reuse them.
+    """
     from spikesim import hardware
 
     from ..core.files import folder, write_json
     from ..core.params import number
     from ..core.seeds import Seeds
+    from ..fingerprint import fingerprint
     from ..hardware.energy import write_rows
-    from ..jobs import parallel_map
-    from .chips import averaged, chip_accuracy, compared, one_chip
+    from ..hardware.study import OverChips, compared, one_chip
+    from ..jobs import Kept, parallel_map
     from .energy_report import write_report
 
     number("--steps", steps, at_least=1, integer=True, remedy="the number of time steps to simulate")
     number("--chips", chips, at_least=1, integer=True, remedy="the number of chips to sample")
+    at = shares(yield_at, "--yield-at")
     started, network = time.perf_counter(), read_network(model, dt)
-    hardware.load_macro(macro)
+    design, seeds = hardware.load_macro(macro), Seeds(seed)
     several = steps_list(compare) if compare else []
     held_out = read_part(dataset, "test", data)
     folder(out, "--out")
-    jobs = [(network, held_out, macro, k, steps, Seeds(seed)) for k in range(chips)]
-    found = []
+    found, first = OverChips(), dict[str, Any]()
+    kept = Kept(out / "jobs", fingerprint(network=network, data=held_out, macro=design, steps=steps, seeds=seeds))
     with progress(chips, "chips") as advance:
-        for result in parallel_map(one_chip, jobs, workers=threads):
-            found.append(result)
+        for result in parallel_map(
+            one_chip, ((design, k, steps, seeds) for k in range(chips)), shared=(network, held_out), workers=threads,
+            cluster=cluster, kept=kept, names=(f"chip-{k}" for k in range(chips)),
+        ):  # fmt: skip
+            found.add(result["report"])
+            first = first or result
             advance()
     result = {
-        "macro": macro, "steps": steps, "samples": len(held_out),
-        "chip_accuracy": chip_accuracy([f["accuracy"] for f in found]), **averaged(found),
+        "macro": macro, "steps": steps, "samples": len(held_out), **found.report(), **found.statistics(at),
         "seconds": time.perf_counter() - started,
     }  # fmt: skip
     if several:
-        result["comparison"] = compared(network, held_out, macro, several, Seeds(seed))
+        result["comparison"] = compared(network, held_out, design, several, seeds)
     write_json(out / "energy.json", result)
-    write_rows(out / "energy.csv", found[0]["rows"])
+    write_rows(out / "energy.csv", first["rows"])
     write_report(result, out)
     files = ", ".join(str(out / name) for name in ("report.html", "energy.csv", "energy.json"))
     beside = [result["comparison"]["text"]] if several else []
-    finish(result, [found[0]["text"], *_summary(result), *beside, f"written: {files}"], as_json)
+    finish(result, [first["text"], *_summary(result), *beside, f"written: {files}"], as_json)
 
 
-def _summary(result: dict) -> list[str]:  # type: ignore[type-arg]
-    spread = result["chip_accuracy"]
-    low, high = (100 * v for v in spread["ci95"])
-    return [
-        f"{spread['n']} chips: accuracy {100 * spread['mean']:.2f} % (95 % interval over chips {low:.2f} to {high:.2f}), "
-        f"worst {100 * spread['worst']:.2f} %, {result['samples']} samples, T = {result['steps']}"
+def _summary(result: dict[str, Any]) -> list[str]:
+    from ..units import si
+
+    chips, joules, sampling = result["chip_accuracy"], result["chip_energy_J"], result["test_sampling"]
+    low, high = (100 * v for v in chips["ci95"])
+    over = "one chip says nothing of others" if chips["n"] == 1 else f"95 % interval over chips {low:.2f} to {high:.2f}"
+    ends = [100 * v for v in sampling["ci95"]]
+    lines = [
+        f"{chips['n']} chips: accuracy {100 * chips['mean']:.2f} % ({over}), worst {100 * chips['worst']:.2f} % "
+        f"(chip {result['worst_chip']}), {result['samples']} samples, T = {result['steps']}",
+        f"  other test samples of that number would give {ends[0]:.2f} to {ends[1]:.2f} % (95 %, apart from chips)",
     ]
+    if joules["ci95"] is not None:
+        between = " to ".join(si(v, "J", 4) for v in joules["ci95"])
+        lines.append(
+            f"  energy {si(joules['mean'], 'J', 4)} ({between} over chips), most {si(joules['worst'], 'J', 4)}"
+        )
+    for row in result["yield"]:
+        low, high = (100 * v for v in row["ci95"])
+        reached = f"{row['chips']} of {chips['n']} chips reach {100 * row['accuracy']:.2f} %"
+        lines.append(f"  {reached}: yield {100 * row['share']:.0f} % ({low:.0f} to {high:.0f} %)")
+    return lines

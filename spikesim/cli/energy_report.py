@@ -27,6 +27,7 @@ def write_report(result: dict[str, Any], out: Path) -> None:
             temporary.write_bytes(image)
     page = Page(f"spikesim energy: {result['macro']}, T = {result['steps']}")
     _headline(page, result)
+    _how_sure(page, result)
     _energy(page, result, images)
     _time_and_area(page, result, images)
     _beside(page, result, images)
@@ -54,6 +55,30 @@ def _headline(page: Page, result: dict[str, Any]) -> None:
     page.paragraph(result["note"], small=True)
     for warning in result["warnings"]:
         page.paragraph(f"Warning: {warning}")
+
+
+def _how_sure(page: Page, result: dict[str, Any]) -> None:
+    chips, joules, sampling = result["chip_accuracy"], result["chip_energy_J"], result["test_sampling"]
+    page.heading("How sure")
+    mean = f"{100 * chips['mean']:.2f} %"
+    rows = [
+        ("accuracy, over chips (Student's t)", mean, _percent(chips["ci95"])),
+        (f"accuracy, over test samples ({sampling['samples']}, Wilson)", mean, _percent(sampling["ci95"])),
+        (f"the worst chip (number {result['worst_chip']})", f"{100 * chips['worst']:.2f} %", ""),
+        ("energy, over chips", si(joules["mean"], "J", 4), " to ".join(si(v, "J", 4) for v in joules["ci95"] or ())),
+    ]  # fmt: skip
+    rows += [
+        (f"yield: chips that reach {100 * y['accuracy']:.2f} %", f"{y['chips']} of {chips['n']}", _percent(y["ci95"]))
+        for y in result["yield"]
+    ]
+    page.table(("figure", "value", "95 % interval"), rows, (1, 2))
+    page.paragraph(
+        "Chips see the same samples: the interval over chips does not hold the error of the samples.", small=True
+    )
+
+
+def _percent(ends: list[float]) -> str:
+    return " to ".join(f"{100 * end:.2f}" for end in ends) + " %"
 
 
 def _energy(page: Page, result: dict[str, Any], images: dict[str, bytes]) -> None:

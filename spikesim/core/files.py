@@ -10,22 +10,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtefactError, must
+from ..errors import ArtefactError, SpikesimError, must
 
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not."""
+    """A temporary path beside `path`, renamed to it when the block ends well and removed when it does not.
+
+    ArtefactError where the system refuses: a full disk, a folder that is gone.
+    """
     folder(path.parent)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        temporary = Path(name)
+        os.close(handle)
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except SpikesimError:
+        raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        rule, remedy = "a file that can be written", "nothing of it was written; make room and run again"
+        raise ArtefactError(must(str(path), rule, reason, remedy)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

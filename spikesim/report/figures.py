@@ -171,3 +171,33 @@ def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) 
     right.set(xlabel="epoch", ylabel="accuracy (%)")
     right.legend()
     return figure
+
+
+def retraining(result: Mapping[str, Any]) -> Figure:
+    """Accuracy against T of retrained and converted networks, and spikes per neuron layer by layer at every T."""
+    figure, (left, right) = _axes(11.0, 4.2, 2)
+    rows = sorted(result["stages"], key=lambda row: row["steps"])
+    steps = [row["steps"] for row in rows]
+    left.plot(steps, [100 * row["accuracy"] for row in rows], marker="o", color=ACCENT, label="retrained")
+    if all("converted" in row for row in rows):
+        converted = [100 * row["converted"]["accuracy"] for row in rows]
+        left.plot(steps, converted, marker="s", markersize=4, color=INK, label="converted")
+    if "direct" in rows[0]:
+        left.plot(
+            steps[:1], [100 * rows[0]["direct"]["accuracy"]], marker="*", ls="", ms=11, color=SECOND, label="direct"
+        )
+    left.axhline(100 * result["ann_accuracy"], color=SECOND, linestyle="--", label="ANN")
+    left.axhline(100 * result["chance"], color=PALE, linestyle=":", label="chance")
+    left.set(xlabel="time steps T", ylabel="accuracy (%)", xticks=steps)
+    left.legend(frameon=False)
+    for row in rows:
+        right.plot(
+            range(1, len(row["spikes"]) + 1),
+            list(row["spikes"].values()),
+            marker="o",
+            ms=3,
+            label=f"T = {row['steps']}",
+        )
+    right.set(xlabel="layer", ylabel="spikes per neuron and inference")
+    right.legend(frameon=False)
+    return figure
