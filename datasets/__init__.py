@@ -20,7 +20,11 @@ _HOMES = {
     "digits": ("digits",),
     "emulator": ("EventCamera", "emulate"),
     "images": ("Images", "emulated", "load_images"),
+    "binary_frames": ("as_recordings", "as_stream"),
     "nmnist": ("read_folder", "write_folder"),
+    "still_events": ("Odg", "odg", "odg_frames", "reconstructed"),
+    "recording_files": ("read_class_folder",),
+    "videos": ("VideoEvents", "video_events"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

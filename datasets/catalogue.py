@@ -16,9 +16,8 @@ import torch
 
 from spikesim.errors import DatasetError, must, nearest
 
-from . import jpeg, nmnist
+from . import es_imagenet, jpeg, nmnist, recording_files
 from .base import ArrayDataset, EventDataset
-from .formats import nmnist_bin
 from .images import read_images
 
 EMBEDDED = ("digits",)
@@ -84,7 +83,8 @@ def available(root: Path | None = None) -> dict[str, str]:
 
 
 def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDataset | ArrayDataset:
-    """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, or an .npz.
+    """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, an ES-ImageNet
+    folder, a folder of classes of recordings (CIFAR10-DVS), or an .npz.
 
     An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
     (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
@@ -100,7 +100,11 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
             return nmnist.read_folder(found)
         if (found / nmnist.SMALL_FILE).is_file():
             return nmnist.read_npz(found / nmnist.SMALL_FILE)
-        rule = f"a folder with Train/<digit>/<id>.bin or {nmnist.SMALL_FILE}"
+        if es_imagenet.is_folder(found):
+            return es_imagenet.read_folder(found)
+        if recording_files.is_class_folder(found):
+            return recording_files.read_class_folder(found)
+        rule = f"a folder with Train/<digit>/<id>.bin, <class>/<recording>.aedat or .mat, or {nmnist.SMALL_FILE}"
         raise DatasetError(must(f'data "{found}"', rule, "neither", nearest(str(data), known())))
     if found.suffix != ".npz":
         raise DatasetError(must(f'data "{found}"', "a folder or an .npz", f"a {found.suffix or 'bare'} file"))
@@ -134,8 +138,9 @@ def _arrays(path: Path, x: np.ndarray, y: np.ndarray) -> ArrayDataset:
 def describe(path: str | Path) -> dict[str, Any]:
     """What a recording file, a data folder or an .npz holds, for people."""
     path = Path(path)
-    if path.suffix in (".bin", ".bs2"):
-        stream = nmnist_bin.read(path)
+    reader = recording_files.by_suffix().get(path.suffix)
+    if reader is not None and not path.is_dir():
+        stream = reader.read(path)
         return {
             "kind": "recording",
             "sensor": list(stream.sensor),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,9 +47,16 @@ class Images:
     def first(self, limit: int) -> Images:
         """The first `limit` images, all when 0."""
         number("limit", limit, at_least=0, integer=True)
-        end = limit or len(self)
-        split = None if self.split is None else self.split[:end]
-        return Images(self.pixels[:end], self.labels[:end], self.ids[:end], self.name, split)
+        return self.subset(slice(limit or len(self)))
+
+    def subset(self, rows: Any) -> Images:
+        """The images of these rows (indices, a mask or a slice), in that order."""
+        split = None if self.split is None else self.split[rows]
+        return Images(self.pixels[rows], self.labels[rows], self.ids[rows], self.name, split)
+
+    def excluding(self, ids: np.ndarray) -> Images:
+        """The images whose identity is not among `ids`: of recordings that are held out, so that nothing of them leaks."""
+        return self.subset(~np.isin(self.ids, ids))
 
     def arrays(self) -> ArrayDataset:
         """The images as network input: x (N, 1, H, W) float32 in 0..1."""

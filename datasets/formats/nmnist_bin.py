@@ -16,6 +16,7 @@ from spikesim.core.events import EventStream
 from spikesim.core.files import written
 from spikesim.errors import DatasetError, must
 
+SUFFIXES = (".bin", ".bs2")
 SENSOR = (34, 34)
 EVENT_BYTES = 5
 TIME_BITS = 23
