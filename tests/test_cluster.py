@@ -75,7 +75,7 @@ def test_a_cluster_changes_nothing(cluster: str, tmp_path: Path) -> None:
     names = [f"job-{a}" for a in range(6)]
     kept = Kept(tmp_path / "kept", jobs.KEY)
     found = list(parallel_map(jobs.deadly, tasks, cluster=cluster, kept=kept, names=names))
-    assert found == [jobs.product(a) for a in range(6)] and (tmp_path / "died-0").exists()
+    assert found == [jobs.alone(a) for a in range(6)] and (tmp_path / "died-0").exists()
     for path in tmp_path.glob("ran-*"):
         path.unlink()
     assert list(parallel_map(jobs.deadly, tasks, cluster=cluster, kept=kept, names=names)) == found
@@ -126,7 +126,7 @@ def test_a_scheduler_that_goes_away_is_one_sentence_and_finished_work_stays(tmp_
     assert 3 <= len(finished) < 60
     for path in tmp_path.glob("ran-*"):
         path.unlink()
-    assert list(parallel_map(jobs.product, tasks, kept=kept, names=names)) == [jobs.product(a) for a in range(60)]
+    assert list(parallel_map(jobs.product, tasks, kept=kept, names=names)) == [jobs.alone(a) for a in range(60)]
     assert jobs.ran(tmp_path) == {f"ran-{a}" for a in range(60) if f"job-{a}" not in finished}
 
 
