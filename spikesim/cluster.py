@@ -137,12 +137,13 @@ class Cluster:
         from concurrent.futures import CancelledError
 
         from distributed import KilledWorker
+        from distributed.comm import CommClosedError
 
         try:
             value = handle.result(timeout=6 * PATIENCE_S)
         except KilledWorker:
             raise lethal(job.name, 1 + DEATHS) from None
-        except (CancelledError, TimeoutError):
+        except (CancelledError, TimeoutError, CommClosedError):
             raise self._gone() from None
         handle.release()
         return job.keep(cloudpickle.loads(value))

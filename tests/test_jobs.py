@@ -230,7 +230,8 @@ def test_a_full_disk_is_one_sentence_and_the_rest_stays(tmp_path: Path, workers:
     assert line.count("\n") == 0 and "job-2.json must be a file that can be written, got File too large" in line, done
     kept = tmp_path / "kept" / KEY
     names = {path.name for path in kept.iterdir()}
-    assert {"job-0.json", "job-1.json"} <= names <= {"job-0.json", "job-1.json", "job-3.json"}
+    assert names <= {"job-0.json", "job-1.json", "job-3.json"} and names  # another worker may still be at its job
+    assert workers == 2 or names == {"job-0.json", "job-1.json"}
     (tmp_path / "room").touch()
     tasks = [(a, str(tmp_path)) for a in range(4)]
     assert mapped(tmp_path, heavy, tasks) == [list(range(a, a + 400)) for a in range(4)]
