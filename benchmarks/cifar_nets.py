@@ -117,8 +117,8 @@ NETS = {
 
 
 TUNED = {
-    "resnet20": Subject(ResNet20, Training(epochs=1, learning_rate=2e-3, weight_decay=0.05), samples=16_000),
-    "vgg": Subject(Vgg, Training(epochs=1, learning_rate=1e-3, weight_decay=0.05), samples=16_000),
+    "resnet20": Subject(ResNet20, Training(epochs=1, learning_rate=2e-3, weight_decay=0.05)),
+    "vgg": Subject(Vgg, Training(epochs=1, learning_rate=1e-3, weight_decay=0.05)),
 }
 """How the networks are fine-tuned with quantised activations."""
 
