@@ -10,7 +10,8 @@ nmnist    real N-MNIST recordings, one of five folds held out: ANN, LIAF and LIF
           then LIF on the real training folds, beside LIF on these alone
 
 Curves are accuracies on test samples after every epoch, of the last weights; nothing is chosen by them. The aim is the best of
-the scratch run's epochs, so it is the one number that is favoured. Seconds are epochs times those of the stage's quickest epoch. Both runs have the same network, batches and optimiser.
+the scratch run's epochs, so it is the one number that is favoured. Seconds are epochs times those of the stage's quickest epoch.
+Both runs have the same network, batches and optimiser.
 """
 
 from __future__ import annotations
