@@ -10,7 +10,8 @@ nmnist    real N-MNIST recordings, one of five folds held out: ANN, LIAF and LIF
           then LIF on the real training folds, beside LIF on these alone
 
 Curves are accuracies on test samples after every epoch, of the last weights; nothing is chosen by them. The aim is the best of
-the scratch run's epochs, so it is the one number that is favoured. Both runs have the same network, batches and optimiser.
+the scratch run's epochs, so it is the one number that is favoured. Seconds are epochs times those of the stage's quickest epoch.
+Both runs have the same network, batches and optimiser.
 """
 
 from __future__ import annotations
@@ -203,12 +204,12 @@ def summary(stages: list[Stage], runs: dict[str, list[Epoch]]) -> Row:
     aim = max(curve(runs["scratch"]))
     row: Row = {"aim": aim, "curves": {name: curve(history) for name, history in runs.items()}}
     row["curves"] |= {stage.name: curve(stage.history) for stage in stages}
-    row["epoch_s"] = {name: mean_seconds(history) for name, history in runs.items()}
-    row["epoch_s"] |= {stage.name: mean_seconds(stage.history) for stage in stages}
+    row["epoch_s"] = {name: quietest(history) for name, history in runs.items()}
+    row["epoch_s"] |= {stage.name: quietest(stage.history) for stage in stages}
     row["last"] = {"scratch": curve(runs["scratch"])[-1], "pretrained": curve(stages[-1].history)[-1]}
     reached = first_at(runs["scratch"], aim), first_at(stages[-1].history, aim)
     before = sum(len(stage.history) for stage in stages[:-1])
-    spent = sum(epoch.seconds for stage in stages[:-1] for epoch in stage.history)
+    spent = sum(seconds_to(stage.history, len(stage.history)) or 0 for stage in stages[:-1])
     row["epochs"] = {"scratch": reached[0], "last stage": reached[1], "before": before}
     row["seconds"] = {
         "scratch": seconds_to(runs["scratch"], reached[0]), "last stage": seconds_to(stages[-1].history, reached[1]),
@@ -227,8 +228,9 @@ def curve(history: list[Epoch]) -> list[float]:
     return [epoch.validation for epoch in history if epoch.validation is not None]
 
 
-def mean_seconds(history: list[Epoch]) -> float:
-    return round(sum(epoch.seconds for epoch in history) / len(history), 2)
+def quietest(history: list[Epoch]) -> float:
+    """Seconds of the quickest epoch: all epochs of a stage are the same work, and the machine is shared."""
+    return min(epoch.seconds for epoch in history)
 
 
 def first_at(history: list[Epoch], aim: float) -> int | None:
@@ -237,7 +239,7 @@ def first_at(history: list[Epoch], aim: float) -> int | None:
 
 
 def seconds_to(history: list[Epoch], epoch: int | None) -> float | None:
-    return None if epoch is None else sum(e.seconds for e in history[:epoch])
+    return None if epoch is None else epoch * quietest(history)
 
 
 if __name__ == "__main__":
