@@ -151,7 +151,7 @@ def laws(rows: Sequence[dict[str, Any]]) -> str:
             spiking = {t: mine[f"SNN, T = {t}"] for t in STEPS[name] if f"SNN, T = {t}" in mine}
             if not spiking:
                 continue
-            each = [" / ".join(f"{r[key]:.2g}" for r in spiking.values()) for key in GAINS]
+            each = [" / ".join(f"{r[key]:.2g}" if key in r else "–" for r in spiking.values()) for key in GAINS]
             grown = spiking[4]["joule_seconds"] / spiking[1]["joule_seconds"]
             steps = " / ".join(map(str, spiking))
             lines.append(f"| {name} | {macro} | {steps} | {each[0]} | {each[1]} | {grown:.1f} |")
