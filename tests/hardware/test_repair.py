@@ -207,7 +207,7 @@ def test_fine_tuning_suits_weights_to_their_arrays() -> None:
     macro = hardware.load_macro("taox40-projected")
     macro = macro.varied(adc=ADC(2))
     batches = TensorBatches(train.x[:, None].expand(-1, STEPS, -1, -1, -1), torch.tensor(train.labels), 50)
-    way = hardware.FineTuning(batches, Training(epochs=5, learning_rate=5e-3, weight_decay=0.0))
+    way = hardware.FineTuning(batches, Training(epochs=6, learning_rate=2e-2, weight_decay=0.0))
     before = {k: v.clone() for k, v in network.state_dict().items()}
     found = hardware.gains(network, macro, test, {"tuned": [way]}, chips=8, steps=STEPS, seeds=ss.Seeds(0))[0]
     assert found.points > 2 * found.standard_error
