@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def measure(data: Any = None, epochs: int | None = None, folds: int = FOLDS) -> 
 def fold(data: Any, number: int, epochs: int | None = None) -> dict[str, Any]:
     """Train on four fifths, test on the rest."""
     experiment, training = read_experiment(STUDY), Training.from_toml(STUDY)
-    training = training if epochs is None else Training(**{**vars(training), "epochs": epochs})
+    training = training if epochs is None else replace(training, epochs=epochs)
     train, test = (data.subset(rows) for rows in data.folds(FOLDS)[number])
     assert not set(train.sample_ids.tolist()) & set(test.sample_ids.tolist())
     torch.manual_seed(number)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..units import si
 
@@ -169,14 +170,18 @@ def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) 
     """Loss, and accuracies in percent, by epoch; the test's as a point at the end."""
     figure, (left, right) = _axes(9.6, 3.6, 2)
     epochs = [e["number"] for e in history]
-    left.plot(epochs, [e["loss"] for e in history], marker="o", markersize=3)
+    left.plot(epochs, [e["loss"] for e in history], marker="o", markersize=3, color=ACCENT)
     left.set(xlabel="epoch", ylabel="loss")
-    right.plot(epochs, [100 * e["accuracy"] for e in history], marker="o", markersize=3, label="training")
+    right.plot(epochs, [100 * e["accuracy"] for e in history], marker="o", markersize=3, color=ACCENT, label="training")
     if history[-1].get("validation") is not None:
-        right.plot(epochs, [100 * e["validation"] for e in history], marker="o", markersize=3, label="validation")
-    right.plot(epochs[-1:], [100 * test_accuracy], marker="*", markersize=11, linestyle="", label="test")
+        right.plot(
+            epochs, [100 * e["validation"] for e in history], marker="o", markersize=3, color=INK, label="validation"
+        )
+    right.plot(epochs[-1:], [100 * test_accuracy], marker="*", markersize=11, linestyle="", color=SECOND, label="test")
     right.set(xlabel="epoch", ylabel="accuracy (%)")
-    right.legend()
+    right.legend(frameon=False)
+    for axis in (left, right):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -206,5 +211,6 @@ def retraining(result: Mapping[str, Any]) -> Figure:
             label=f"T = {row['steps']}",
         )
     right.set(xlabel="layer", ylabel="spikes per neuron and inference")
+    right.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.legend(frameon=False)
     return figure

@@ -13,7 +13,6 @@ epochs = 10
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,11 @@ import torch
 
 from ..core.params import check
 from ..datasets import EventDataset
-from ..errors import ArtefactError, DatasetError, ParameterError, must, nearest
+from ..errors import DatasetError, ParameterError, must, nearest
 from .augment import RandomAffine, RandomCrop
 from .batches import Augment, Batches, RasterBatches, TensorBatches
 from .losses import CrossEntropy, Loss, MembraneCrossEntropy, RateCrossEntropy, ReadoutCrossEntropy, Tet
+from .tables import known_keys, must_be_tables, read_tables
 
 ANN_LOSS = "cross-entropy"
 LOSSES: dict[str, type[ReadoutCrossEntropy]] = {
@@ -102,17 +102,9 @@ class Experiment:
 
 def read_experiment(path: Path) -> Experiment:
     """The `[experiment]` table of a TOML file; unknown or missing keys are refused."""
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ArtefactError(must(str(path), "a readable TOML file", str(error))) from None
-    for table in tables:
-        if table not in ("experiment", "training"):
-            raise ParameterError(must(str(path), "made of [experiment] and [training]", table))
-    found, known = tables.get("experiment", {}), Experiment.__dataclass_fields__
-    for key in found:
-        if key not in known:
-            raise ParameterError(must(f"{path} [experiment]", "made of known keys", key, nearest(key, known)))
+    tables = read_tables(path)
+    must_be_tables(path, tables, ("experiment", "training"))
+    found = known_keys(path, "experiment", tables.get("experiment", {}), Experiment.__dataclass_fields__)
     if "model" not in found:
         raise ParameterError(must(f"{path} [experiment] model", "package.module:function", "nothing"))
     return Experiment(**found)

@@ -158,7 +158,8 @@ class _Loop:
     def _measured(self) -> Iterator[None]:
         """The model in evaluation mode, with its averaged weights where it has them."""
         own = {k: v.clone() for k, v in self.model.state_dict().items()} if self.state.average else {}
-        self.model.load_state_dict(self.state.weights)
+        if own:
+            self.model.load_state_dict(self.state.average)
         self.model.eval()
         try:
             with torch.no_grad():

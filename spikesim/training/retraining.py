@@ -17,9 +17,8 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from ..core.ledger import Action, Ledger
 from ..core.params import check
 from ..core.seeds import Seeds
 from ..datasets import EventDataset
-from ..errors import ArtefactError, DatasetError, ParameterError, must, nearest
+from ..errors import DatasetError, ParameterError, must
 from ..evaluation import evaluate, evaluate_ann, paired_gap
 from ..graph import INPUT
 from ..hardware.cost.baselines import arithmetic
@@ -46,6 +45,7 @@ from .loop import fit
 from .losses import CrossEntropy, MembraneCrossEntropy
 from .settings import Training
 from .single_timestep import Schedule, constrain, initialise_thresholds, plain, retrain, spiking_twin
+from .tables import known_keys, must_be_tables, read_tables
 
 TIMED, REPEATS = 64, 7
 """Samples of a timed inference; repetitions, of which the median counts."""
@@ -114,17 +114,9 @@ class Retraining:
 
 def read_retraining(path: Path) -> tuple[Retraining, Training, Training]:
     """Settings, training of the ANN, training of every stage. Unknown keys are refused with the nearest spelling."""
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ArtefactError(must(str(path), "a readable TOML file", str(error))) from None
-    for table in tables:
-        if table not in ("retrain", "ann", "snn"):
-            raise ParameterError(must(str(path), "made of [retrain], [ann] and [snn]", table))
-    found, known = tables.get("retrain", {}), {f.name for f in fields(Retraining)}
-    for key in found:
-        if key not in known:
-            raise ParameterError(must(f"{path} [retrain]", "made of known keys", key, nearest(key, known)))
+    tables = read_tables(path)
+    must_be_tables(path, tables, ("retrain", "ann", "snn"))
+    found = known_keys(path, "retrain", tables.get("retrain", {}), Retraining.__dataclass_fields__)
     for key in ("model", "data"):
         if key not in found:
             example = f"one of {', '.join(KNOWN)}, or package.module:function" if key == "model" else "a data set"
@@ -154,7 +146,7 @@ class Study:
         self.classes = max(train.classes, self.test.classes)
 
     def run(self) -> dict[str, Any]:
-        """Everything, as JSON."""
+        """Everything, as JSON; minutes are those of this run, without what checkpoints spared it."""
         started = time.perf_counter()
         ann, minutes = self._ann(), dict[str, float]()
         right = {"ann": evaluate_ann(ann, self.test).right}
@@ -236,7 +228,7 @@ class Study:
             initialise_thresholds(
                 twin, self.x[: settings.samples], steps=settings.steps, percentile=settings.percentile
             )  # fmt: skip
-        training = Training(**{**vars(self.snn_training), "epochs": self.epochs})
+        training = replace(self.snn_training, epochs=self.epochs)
         fit(
             twin, self._batches(self.kept, True), MembraneCrossEntropy(settings.smoothing, steps), training,
             seeds=self.seeds.child("direct"), validation=self._validation(), checkpoint=path, constrain=constrain,

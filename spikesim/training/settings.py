@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,10 +11,11 @@ import torch
 from torch import nn
 
 from ..core.params import check
-from ..errors import ArtefactError, ParameterError, must, nearest
+from ..errors import ParameterError, must, nearest
+from .tables import known_keys, read_tables
 
 KEPT = ("last", "best")
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Training:
     schedule     "one-cycle", "cosine", "constant", or "steps": times `factor` after each of `milestones`, which are shares of
                  the run (0.6 is after 60 % of its steps)
     clip         largest norm of the gradient; 0: none
-    precision    "float32", or what autocast computes layers in: "bfloat16" (CPU, GPU), "float16" (GPU; no loss scaling)
+    precision    "float32", or "bfloat16", which autocast then computes layers in
     ema          share of the average of weights that a step keeps, such as 0.999; validation and the result then use the
                  average; 0: none
     patience     epochs without a better validation accuracy after which to stop; 0: never
@@ -75,15 +75,8 @@ class Training:
     @classmethod
     def from_toml(cls, path: str | Path, table: str = "training") -> Training:
         """The `[training]` table of a TOML file; unknown keys are refused with the nearest spelling."""
-        try:
-            found = tomllib.loads(Path(path).read_text()).get(table, {})
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ArtefactError(must(str(path), "a readable TOML file", str(error))) from None
-        known = {f.name for f in fields(cls)}
-        for key in found:
-            if key not in known:
-                raise ParameterError(must(f"{path} [{table}]", "made of known keys", key, nearest(key, known)))
-        return cls(**found)
+        found = read_tables(path).get(table, {})
+        return cls(**known_keys(path, table, found, {f.name for f in fields(cls)}))
 
     def optimiser_of(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of the model's parameters that learn."""
