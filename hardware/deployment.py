@@ -41,8 +41,8 @@ CLIPPED_SHARE = 0.01
 
 def deploy(
     network: Network, macro: Macro, *, seeds: Seeds, place: Mapping[str, str] | None = None,
-    calibration: Tensor | None = None, measured: Mapping[str, np.ndarray] | None = None, analog_bits: int = 8,
-    sampled: bool = False,
+    calibration: Tensor | None = None, measured: Mapping[str, np.ndarray] | None = None,
+    scales: Mapping[str, float] | None = None, analog_bits: int = 8, sampled: bool = False,
 ) -> Chip:  # fmt: skip
     """Program `network` into one chip of `macro`.
 
@@ -53,6 +53,8 @@ def deploy(
     measured     {node: conductances (rows, columns) in siemens} of real cells (`hardware.read_map`), the cells of an
                  output side by side (pairs: columns 2o and 2o+1), which take the place of programmed ones; they age, fail
                  and are read alike
+    scales       {node: weight per siemens} of measured cells whose conductances say what the weights are, as those of cells
+                 formed at random do; others aim at the mapping's own targets
     Raises GraphError for a node that is not there or cannot be mapped, ParameterError for weights or calibration
     inputs that are not finite.
     """
@@ -66,11 +68,16 @@ def deploy(
         raise GraphError(must("deploy.network", "one with a linear or convolution layer on a crossbar", "none"))
     x = calibration_of(network, calibration, seeds, "deploy")
     drives = drives_of(network, chosen, x, analog_bits)
-    maps = dict(measured or {})
-    for name in set(maps) - set(chosen):
+    maps, scale = dict(measured or {}), dict(scales or {})
+    for name in sorted(set(maps) - set(chosen)):
         raise GraphError(must("deploy.measured", "of nodes on crossbars", name, nearest(name, chosen)))
+    for name in scale:
+        if name not in maps:
+            raise GraphError(must("deploy.scales", "of nodes with measured cells", name, nearest(name, maps)))
+        number(f"deploy.scales[{name}]", scale[name], above=0)
     programmed = {
-        n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n), maps.get(n))) for n in chosen
+        n: Programmed(_program(n, network.node(n), macro, drives[n], seeds.child(n), maps.get(n), scale.get(n)))
+        for n in chosen
     }
     nodes = {name: node.with_crossbar(sampled=sampled) for name, node in programmed.items()}
     chip, survey = ranged(Chip(network.replaced(nodes), network, macro), x)
@@ -177,7 +184,8 @@ def _drive(x: Tensor, signed: bool, averaged: int, bits: int) -> Drive:
 
 
 def _program(
-    name: str, module: Any, macro: Macro, drive: Drive, seeds: Seeds, measured: np.ndarray | None = None
+    name: str, module: Any, macro: Macro, drive: Drive, seeds: Seeds, measured: np.ndarray | None = None,
+    scale: float | None = None,
 ) -> Crossbar:  # fmt: skip
     weight = module.weight.detach().numpy().astype(np.float64)
     if not np.isfinite(weight).all():
@@ -194,7 +202,7 @@ def _program(
     )  # fmt: skip
     periphery = drawn_periphery(macro, place, seeds)
     lsb = np.zeros(periphery.gain.shape, np.float32)
-    small = replace(laid, targets=targets[:0], reference=None)
+    small = replace(laid, targets=targets[:0], reference=None, scale=laid.scale if scale is None else scale)
     bank = Bank(macro, *stored.seen(macro), small, place, lsb, periphery)
     bias = np.zeros(len(weight), np.float32) if module.bias is None else module.bias.detach().numpy().astype(np.float32)
     return Crossbar(bank, patches, drive, bias, seeds.child("read"), stored, groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,18 @@ class Run:
         """(T, B, ...) of the output node."""
         self._output = as_tensor(self._output)
         return self._output
+
+    def counts(self, windows: int = 1) -> Tensor:
+        """(B, windows, ...): the output summed over `windows` parts of time, from step floor(w T / windows) on."""
+        found, steps = (
+            self._output,
+            self._output.shape[0] if isinstance(self._output, Tensor) else self._output.words.shape[1],
+        )
+        number("Run.counts.windows", windows, at_least=1, at_most=steps, integer=True)
+        edges = [w * steps // windows for w in range(windows + 1)]
+        if isinstance(found, Tensor):
+            return torch.stack([found[a:b].sum(0) for a, b in pairwise(edges)], 1)
+        return torch.stack([found.between(a, b).counts() for a, b in pairwise(edges)], 1)
 
 
 def run(

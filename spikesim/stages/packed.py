@@ -141,6 +141,10 @@ class Bits(NamedTuple):
         listed_kernel(rows, self.relabel, ptr, idx)
         return SparseRaster.trusted(ptr, idx, None, self.words.shape[1], self.shape)
 
+    def between(self, first: int, last: int) -> Bits:
+        """The same of steps first to last - 1 alone."""
+        return self._replace(words=np.ascontiguousarray(self.words[:, first:last]))
+
     def counts(self) -> Tensor:
         """Spikes of every neuron, (B, *shape) float32."""
         batch = self.words.shape[0]
