@@ -73,7 +73,7 @@ class Frames:
         rows = np.arange(len(data))
         for start in range(0, len(data), BATCH):
             here = rows[start : start + BATCH]
-            raster = data.sparse_raster(self.steps, here, box=self.box(data.sensor), polarity=self.polarity)
+            raster = data.sparse_raster(self.steps, here, crop=self.box(data.sensor), polarity=self.polarity)
             yield self.flat(raster), np.asarray(data.sample_ids)[here]
 
     def flat(self, raster: SparseRaster) -> SparseRaster:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..units import si
-from .figures import ACCENT, INK, PALE, SECOND, _axes
+from .figures import ACCENT, INK, PALE, SECOND, panels
 
 COLOURS = {
     "array": "#0b6e99", "row_drivers": "#5aa7c7", "converters": "#d9730d", "shift_add": "#f0b27a", "digital": "#9b9a97",
@@ -28,7 +28,7 @@ def joules_by_layer(tree: Mapping[str, Any]) -> Figure:
     layers = [layer for layer in tree["children"] if layer["joules"] > 0]
     parts = [_by_component(layer) for layer in layers]
     names = _largest_first(parts)
-    figure, axis = _axes(width=8.6, height=1.7 + 0.36 * len(layers))
+    figure, axis = panels(width=8.6, height=1.7 + 0.36 * len(layers))
     scale, unit = _scale(max((layer["joules"] for layer in layers), default=1.0))
     left = [0.0] * len(layers)
     for name in names:
@@ -51,7 +51,7 @@ def treemap(tree: Mapping[str, Any], what: str = "joules") -> Figure:
 
     what   "joules" or "area_mm2"
     """
-    figure, axis = _axes(width=8.6, height=5.4)
+    figure, axis = panels(width=8.6, height=5.4)
     layers = sorted((layer for layer in tree["children"] if layer[what] > 0), key=lambda layer: -layer[what])
     width, height = 172.0, 100.0
     blocks = _squarified([layer[what] for layer in layers], 0.0, 0.0, width, height)
@@ -79,7 +79,7 @@ def treemap(tree: Mapping[str, Any], what: str = "joules") -> Figure:
 def assumed_ranges(assumed: Sequence[Mapping[str, Any]], total: float) -> Figure:
     """What each assumed constant does to the total when it alone moves between its ends, widest first."""
     rows = sorted((a for a in assumed if "total_J" in a), key=lambda a: a["total_J"][1] - a["total_J"][0])
-    figure, axis = _axes(width=8.6, height=1.4 + 0.36 * max(len(rows), 1))
+    figure, axis = panels(width=8.6, height=1.4 + 0.36 * max(len(rows), 1))
     scale, unit = _scale(max([total, *(a["total_J"][1] for a in rows)]))
     for row, constant in enumerate(rows):
         low, high = (value / scale for value in constant["total_J"])

@@ -15,7 +15,7 @@ from ..units import si
 INK, ACCENT, SECOND, PALE = "#22303c", "#0b6e99", "#d9730d", "#c9d3da"
 
 
-def _axes(width: float = 6.4, height: float = 3.6, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def panels(width: float = 6.4, height: float = 3.6, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
     axes = figure.subplots(1, columns, **options)
     for axis in np.atleast_1d(axes):
@@ -27,7 +27,7 @@ def accuracy_against_steps(
     snn: Mapping[int, float], ann: float, chance: float, errors: Mapping[int, float] | None = None
 ) -> Figure:
     """SNN accuracy against the number of time steps, with the ANN and chance as lines. Accuracies 0..1."""
-    figure, axis = _axes()
+    figure, axis = panels()
     _against_steps(axis, snn, ann, chance, errors)
     return figure
 
@@ -57,7 +57,7 @@ def conversion_loss(
 
     layers  `LayerReport`s as dicts: error, inherited, clipping, quantisation, unevenness as shares of |activation|
     """
-    figure, (left, right) = _axes(width=11.0, height=4.2, columns=2)
+    figure, (left, right) = panels(width=11.0, height=4.2, columns=2)
     _against_steps(left, snn, ann, chance, errors)
     places = np.arange(len(layers))
     for name, label, style, color in PARTS:
@@ -77,7 +77,7 @@ PARTS = (
 
 def spike_raster(spikes: Mapping[str, np.ndarray], neurons: int = 60) -> Figure:
     """Spikes (T, N) of each layer over time, negative ones in another colour: up to `neurons` of those that fired."""
-    figure, axes = _axes(width=7.2, height=3.8, columns=len(spikes), sharex=True)
+    figure, axes = panels(width=7.2, height=3.8, columns=len(spikes), sharex=True)
     for axis, (name, layer) in zip(np.atleast_1d(axes), spikes.items()):
         fired = np.flatnonzero(layer.any(0))
         shown = fired[np.linspace(0, len(fired) - 1, min(neurons, len(fired))).astype(int)] if len(fired) else fired
@@ -111,7 +111,7 @@ def membrane_traces(traces: np.ndarray, spikes: np.ndarray, thresholds: np.ndarr
 
 def conductance_map(positive: np.ndarray, negative: np.ndarray, node: str) -> Figure:
     """Programmed conductances (rows, columns) of one layer's differential pairs, in siemens."""
-    figure, axes = _axes(width=7.2, height=3.8, columns=2, sharey=True)
+    figure, axes = panels(width=7.2, height=3.8, columns=2, sharey=True)
     top = 1e6 * max(positive.max(), negative.max())
     for axis, (title, g) in zip(axes, (("G+", positive), ("G−", negative))):
         image = axis.imshow(1e6 * g, aspect="auto", cmap="viridis", vmin=0, vmax=top, interpolation="nearest")
@@ -122,7 +122,7 @@ def conductance_map(positive: np.ndarray, negative: np.ndarray, node: str) -> Fi
 
 def energy_by_component(by_component: Mapping[str, float], low: float, high: float) -> Figure:
     """Mean joules per inference of each component, largest first, and the total's range."""
-    figure, axis = _axes(height=3.8)
+    figure, axis = panels(height=3.8)
     rows = sorted(((k, v) for k, v in by_component.items() if v > 0), key=lambda row: row[1])
     total = math.fsum(by_component.values())
     scale, unit = next(((s, u) for s, u in ((1e-6, "µJ"), (1e-9, "nJ")) if total >= s), (1e-12, "pJ"))
@@ -139,7 +139,7 @@ def energy_by_component(by_component: Mapping[str, float], low: float, high: flo
 
 def chip_spread(accuracies: Sequence[float], ideal: float) -> Figure:
     """Accuracy of each emulated chip beside the ideal spiking network on the same recordings."""
-    figure, axis = _axes(height=3.0)
+    figure, axis = panels(height=3.0)
     values = [100 * a for a in accuracies]
     axis.scatter(range(1, len(values) + 1), values, color=ACCENT, s=40, label="emulated chip", zorder=3)
     axis.axhline(100 * ideal, color=SECOND, linestyle="--", label=f"ideal SNN {100 * ideal:.1f} %")
@@ -153,7 +153,7 @@ def chip_spread(accuracies: Sequence[float], ideal: float) -> Figure:
 
 def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Figure:
     """Joules per inference of the chip and of each baseline, on a logarithmic axis."""
-    figure, axis = _axes(height=3.0)
+    figure, axis = panels(height=3.0)
     rows = [("this run on the macro", total), *baselines.items()]
     rows = [(k, v) for k, v in rows if v > 0][::-1]
     names = [k.replace("_", " ").replace("ann ", "ANN ").replace("snn ", "SNN ") for k, _ in rows]
@@ -168,7 +168,7 @@ def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Fig
 
 def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) -> Figure:
     """Loss, and accuracies in percent, by epoch; the test's as a point at the end."""
-    figure, (left, right) = _axes(9.6, 3.6, 2)
+    figure, (left, right) = panels(9.6, 3.6, 2)
     epochs = [e["number"] for e in history]
     left.plot(epochs, [e["loss"] for e in history], marker="o", markersize=3, color=ACCENT)
     left.set(xlabel="epoch", ylabel="loss")
@@ -187,7 +187,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) 
 
 def retraining(result: Mapping[str, Any]) -> Figure:
     """Accuracy against T of retrained and converted networks, and spikes per neuron layer by layer at every T."""
-    figure, (left, right) = _axes(11.0, 4.2, 2)
+    figure, (left, right) = panels(11.0, 4.2, 2)
     rows = sorted(result["stages"], key=lambda row: row["steps"])
     steps = [row["steps"] for row in rows]
     left.plot(steps, [100 * row["accuracy"] for row in rows], marker="o", color=ACCENT, label="retrained")

@@ -1,0 +1,179 @@
+"""A zero-shot study as a TOML file.
+
+[zeroshot]
+a, b = "image", "audio"      # the modalities' names, each a table below
+unseen = [8, 9]              # the published split; all pairs are looked at beside it
+[image]
+data = "mnist"               # images, which are emulated, or recordings by name or path: for training
+test = "nmnist"              # recordings that are judged; left out: the test part of `data`
+per_class = 224
+frames = { steps = 50, side = 16, polarity = 1 }
+reservoir = { like = "image", weights = "formed", voltage = 3.433 }
+[audio]
+data = "fsdd"
+[match]                      # `Contrastive`
+[match.training]             # `Training`
+[chips]                      # left out: no chips
+macro = "taox40-projected"
+count = 20
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.params import check
+from ..errors import ParameterError, must, nearest
+from ..training.settings import Training
+from ..training.tables import known_keys, must_be_tables, read_tables
+from .contrastive import Contrastive
+from .features import Frames
+from .reservoir import PUBLISHED, Reservoir
+from .weights import Formed, Gaussian, Weights
+
+WEIGHTS = ("gaussian", "formed")
+WAYS = ("contrastive", "canonical", "procrustes", "attributes")
+OWN = ("like", "weights", "voltage")
+"""What a table `reservoir` has beside the fields of `Reservoir`."""
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A modality's table.
+
+    name            of the table                  data, test      where recordings come from
+    per_class       training samples of each class, 0: all     test_per_class   the same of judged ones
+    validation      share of training samples that is held back, where the data does not say which
+    frames          how they are shown            windows, membrane   see `features`
+    reservoir       by inputs, once they are known
+    """
+
+    name: str
+    data: str
+    test: str = ""
+    per_class: int = 0
+    test_per_class: int = 0
+    validation: float = 0.2
+    frames: Frames = Frames()
+    windows: int = 1
+    membrane: bool = False
+    reservoir: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("per_class", "test_per_class"):
+            check(self, name, at_least=0, integer=True)
+        check(self, "validation", above=0, below=1)
+        check(self, "windows", at_least=1, at_most=self.frames.steps, integer=True)
+        self.built(1)
+
+    def built(self, inputs: int) -> Reservoir:
+        """The reservoir for so many inputs."""
+        given = dict(self.reservoir)
+        like, kind, voltage = given.pop("like", ""), given.pop("weights", "gaussian"), given.pop("voltage", None)
+        where = f"[{self.name}] reservoir"
+        known_keys(
+            "the file", f"{self.name}.reservoir", given, {f.name for f in fields(Reservoir)} - {"inputs"} | set(OWN)
+        )
+        if kind not in WEIGHTS:
+            raise ParameterError(must(f"{where}.weights", f"one of {', '.join(WEIGHTS)}", kind, nearest(kind, WEIGHTS)))
+        if like and like not in PUBLISHED:
+            rule = f"one of {', '.join(PUBLISHED)}"
+            raise ParameterError(must(f"{where}.like", rule, like, nearest(like, PUBLISHED)))
+        if voltage is not None and kind != "formed":
+            raise ParameterError(must(f"{where}.voltage", 'left out unless weights = "formed"', voltage))
+        drawn: Weights = Gaussian() if kind == "gaussian" else Formed(*([] if voltage is None else [voltage]))
+        made = Reservoir.published(like) if like else Reservoir(inputs)
+        return replace(made, inputs=inputs, input_weights=drawn, loop_weights=drawn, **given)
+
+
+@dataclass(frozen=True)
+class Chips:
+    """The `[chips]` table: macro, how many, forming voltages, read noise, converter bits and ages (s) to look at beside."""
+
+    macro: str = "taox40-projected"
+    count: int = 20
+    read_noise: tuple[float, ...] = ()
+    adc_bits: tuple[int, ...] = ()
+    ages: tuple[float, ...] = ()
+    voltages: tuple[float, ...] = ()
+    varied: int = 3
+
+    def __post_init__(self) -> None:
+        check(self, "count", at_least=1, integer=True)
+        check(self, "varied", at_least=1, integer=True)
+        for name in ("read_noise", "adc_bits", "ages", "voltages"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class ZeroShot:
+    """The `[zeroshot]` table, and the others.
+
+    unseen      the split that is looked at by itself      runs     seeds of it
+    ways        for all pairs; the best on validation pairs is judged on the rest
+    null        permutations of names                      shots    labelled samples a class
+    groups      also: modality b with each of its groups (speakers) held out
+    encoders    also: trained spiking encoders, for so many epochs (0: not)
+    """
+
+    a: Modality
+    b: Modality
+    match: Contrastive = Contrastive()
+    chips: Chips | None = None
+    unseen: tuple[int, ...] = (8, 9)
+    runs: int = 10
+    ways: tuple[str, ...] = ("contrastive", "canonical", "procrustes")
+    null: int = 100
+    shots: tuple[int, ...] = (1, 5, 20)
+    groups: bool = True
+    encoders: int = 0
+    attributes: tuple[tuple[float, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("unseen", "ways", "shots"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "attributes", tuple(tuple(row) for row in self.attributes))
+        for name in ("runs", "null"):
+            check(self, name, at_least=1, integer=True)
+        check(self, "encoders", at_least=0, integer=True)
+        if len(set(self.unseen)) < 2:
+            raise ParameterError(must("zeroshot.unseen", "at least two classes", list(self.unseen)))
+        for way in self.ways:
+            if way not in WAYS:
+                raise ParameterError(must("zeroshot.ways", f"of {', '.join(WAYS)}", way, nearest(way, WAYS)))
+        if "attributes" in self.ways and not self.attributes:
+            rule = 'a row of numbers for every class, with the way "attributes"'
+            raise ParameterError(must("zeroshot.attributes", rule, "nothing"))
+
+
+def read_zero_shot(path: Path) -> ZeroShot:
+    """The study that a TOML file describes; unknown or missing keys are refused."""
+    tables = read_tables(path)
+    head = dict(tables.get("zeroshot", {}))
+    names = [head.pop(side, None) for side in ("a", "b")]
+    if None in names or len(set(names)) < 2:
+        raise ParameterError(must(f"{path} [zeroshot] a, b", "the names of two modalities", names))
+    must_be_tables(path, tables, ("zeroshot", *names, "match", "chips"))
+    known_keys(path, "zeroshot", head, {f.name for f in fields(ZeroShot)} - {"a", "b", "match", "chips"})
+    found: dict[str, Any] = {side: _modality(path, name, tables) for side, name in zip("ab", names)}
+    found["match"] = _match(path, dict(tables.get("match", {})))
+    if "chips" in tables:
+        found["chips"] = Chips(**known_keys(path, "chips", tables["chips"], {f.name for f in fields(Chips)}))
+    return ZeroShot(**found, **head)
+
+
+def _modality(path: Path, name: str, tables: dict[str, Any]) -> Modality:
+    if not isinstance(tables.get(name), dict) or "data" not in tables[name]:
+        raise ParameterError(must(f"{path} [{name}] data", "a data set", tables.get(name, "no such table")))
+    found = known_keys(path, name, dict(tables[name]), {f.name for f in fields(Modality)} - {"name"})
+    frames = known_keys(path, f"{name}.frames", found.pop("frames", {}), {f.name for f in fields(Frames)})
+    return Modality(name, frames=Frames(**frames), **found)
+
+
+def _match(path: Path, found: dict[str, Any]) -> Contrastive:
+    learning = found.pop("training", {})
+    known_keys(path, "match", found, {f.name for f in fields(Contrastive)} - {"training"})
+    known_keys(path, "match.training", learning, {f.name for f in fields(Training)})
+    return Contrastive(**found, training=replace(Contrastive().training, **learning))
