@@ -21,6 +21,7 @@ _HOMES = {
     "emulator": ("EventCamera", "emulate"),
     "emulation": ("Size", "emulate_to"),
     "shards": ("Shards", "write_shards"),
+    "held_out": ("images_of", "unseen"),
     "images": ("Images", "emulated", "load_images"),
     "binary_frames": ("as_recordings", "as_stream"),
     "nmnist": ("read_folder", "write_folder"),
