@@ -76,8 +76,8 @@ def _written(images: Images, out: Path, seeds: Seeds, threads: int) -> dict[str,
     from ..datasets.shards import PART_SAMPLES
 
     def announced(size: Size) -> None:
-        left = f"{size.left} of {size.parts} parts" if size.left < size.parts else f"{size.parts} parts"
-        note(f"{left} to write: about {size.events / 1e6:.1f} million events, {size.bytes / 1e6:.1f} MB in {out}")
+        events, bytes_ = size.events / 1e6, size.bytes / 1e6
+        note(f"{out}: {size.left} of {size.parts} parts to write, about {events:.2f} million events, {bytes_:.2f} MB")
 
     with progress(-(-len(images) // PART_SAMPLES), "emulating") as advance:
         return emulate_to(
