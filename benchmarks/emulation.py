@@ -55,7 +55,7 @@ def measured(images: Images, folder: Path, rounds: int = 9) -> list[Row]:
     }]  # fmt: skip
     rows.append({"name": "check", "seconds": _timed(lambda: emulate_to(folder, images, EventCamera(), Seeds(0)))[0]})
     rows += [decoded(made, View(made.sensor, *view), rounds) for view in ((None, None), (CROP, POLARITY))]
-    rows += [lists(made, threads) for threads in (1, THREADS)]
+    rows.append(lists(made))
     return [row | {"samples": len(images), "load": os.getloadavg()[0]} for row in rows]
 
 
@@ -70,19 +70,20 @@ def decoded(made: Shards, view: View, rounds: int) -> Row:
     return {"name": name, "seconds": seconds, "events": part.events, "events_per_second": part.events / seconds}
 
 
-def lists(made: Shards, threads: int) -> Row:
-    """Seconds from files to event lists of all recordings, part by part."""
+def lists(made: Shards) -> Row:
+    """Seconds from files to event lists of all recordings, part by part, with one thread."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         next(made.parts()).sparse_raster(STEPS, crop=CROP, polarity=POLARITY)
-        seconds, events = _timed(
+        seconds, entries = _timed(
             lambda: sum(p.sparse_raster(STEPS, crop=CROP, polarity=POLARITY).idx.size for p in made.parts())
         )
     finally:
         torch.set_num_threads(before)
-    rate = made.events / seconds
-    return {"name": "lists", "threads": threads, "seconds": seconds, "entries": events, "events_per_second": rate}
+    return {
+        "name": "lists", "threads": 1, "seconds": seconds, "entries": entries, "events_per_second": made.events / seconds
+    }  # fmt: skip
 
 
 def _timed(run: Any) -> tuple[float, Any]:

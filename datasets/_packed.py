@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikesim.core.events import DTYPES, Columns, Window
-from spikesim.core.kernel import kernel
+from spikesim.core.kernel import inlined, kernel
 from spikesim.core.params import check
 from spikesim.errors import DatasetError, must
 
@@ -94,7 +94,7 @@ def unpacked_reference(
     """Write the events of recordings words[begins[b]:ends[b]] that the view keeps to `out`, end to end.
 
     offsets  (B + 1,) int64, where they begin     first, last  (B,) int64 µs of the whole recording; 0 where it is empty
-    out      columns with room for one event more than there are
+    out      columns with room for them
     -> -1, or the first recording with an event off the sensor or earlier than the one before it
     """
     n, offsets[0] = 0, 0
@@ -116,38 +116,61 @@ def unpacked_reference(
     return -1
 
 
+@inlined
+def _wrong(here, unit, y_shift, t_shift, y_mask, x_mask, taken):  # type: ignore[no-untyped-def]
+    """Whether a recording has an event off the sensor or earlier than the one before it: sums that the compiler vectorises."""
+    bad, bottom, right = unit(0), unit(taken.height - 1), unit(taken.width - 1)
+    for word in here:
+        bad |= unit((word >> y_shift & y_mask) > bottom) | unit((word >> unit(1) & x_mask) > right)
+    for i in range(1, here.size):
+        bad |= unit((here[i] >> t_shift) < (here[i - 1] >> t_shift))
+    return bad != 0
+
+
+@inlined
+def _seen(here, unit, y_shift, y_mask, x_mask, taken, kept):  # type: ignore[no-untyped-def]
+    """The words that the view keeps, to the front of `kept` -> their number."""
+    n, x0, y0 = np.uintp(0), unit(taken.x0), unit(taken.y0)
+    wide, high = unit(taken.x1 - taken.x0), unit(taken.y1 - taken.y0)
+    both, wanted = unit(taken.polarity < 0), unit(max(taken.polarity, 0))
+    for word in here:  # written in any case, kept by counting on: no branch to guess wrong
+        kept[n] = word
+        y, x = unit((word >> y_shift & y_mask) - y0), unit((word >> unit(1) & x_mask) - x0)  # below 0 they wrap around
+        n += np.uintp((x < wide) & (y < high) & ((both | unit((word & unit(1)) == wanted)) != 0))
+    return n
+
+
 @kernel(reference=unpacked_reference)
 def unpacked_kernel(words, begins, ends, taken, out, offsets, first, last):  # type: ignore[no-untyped-def]
-    n, height, width = np.uintp(0), np.uint32(taken.height), np.uint32(taken.width)
     unit = words.dtype.type
     y_shift, t_shift = unit(taken.x_bits + 1), unit(taken.y_bits + taken.x_bits + 1)
     y_mask, x_mask = unit((1 << taken.y_bits) - 1), unit((1 << taken.x_bits) - 1)
-    x0, y0 = np.uint32(taken.x0), np.uint32(taken.y0)
-    wide, high = np.uint32(taken.x1 - taken.x0), np.uint32(taken.y1 - taken.y0)
-    both, one = np.uint32(taken.polarity < 0), np.uint32(max(taken.polarity, 0))
-    ts, xs, ys, ps = out.t, out.x, out.y, out.p
+    x0, y0, channel = unit(taken.x0), unit(taken.y0), unit(max(taken.polarity, 0))
+    longest = 0
+    for b in range(begins.size):
+        longest = max(longest, ends[b] - begins[b])
+    kept, n = np.empty(longest + 1, words.dtype), 0
     offsets[0] = 0
     for b in range(begins.size):
-        wrong, before, here = False, unit(0), words[begins[b] : ends[b]]
-        for word in here:  # written in any case, kept by counting on: no branch to guess wrong
-            t, p = word >> t_shift, np.uint32(word & unit(1))
-            y, x = np.uint32(word >> y_shift & y_mask), np.uint32(word >> unit(1) & x_mask)
-            wrong |= (y >= height) | (x >= width) | (t < before)
-            before = t
-            x, y = np.uint32(x - x0), np.uint32(y - y0)  # below x0 they wrap around, beyond any side
-            ts[n], xs[n], ys[n], ps[n] = t, x, y, p - one
-            n += np.uintp((x < wide) & (y < high) & ((both | (p == one)) != 0))
-        if wrong:
+        here = words[begins[b] : ends[b]]
+        if _wrong(here, unit, y_shift, t_shift, y_mask, x_mask, taken):
             return b
+        m = _seen(here, unit, y_shift, y_mask, x_mask, taken, kept)
+        t, x, y, p = out.t[n : n + m], out.x[n : n + m], out.y[n : n + m], out.p[n : n + m]
+        for i in range(m):
+            word = kept[i]
+            t[i], p[i] = word >> t_shift, (word & unit(1)) - channel
+            x[i], y[i] = (word >> unit(1) & x_mask) - x0, (word >> y_shift & y_mask) - y0
         first[b] = here[0] >> t_shift if here.size else 0
-        last[b] = before
+        last[b] = here[-1] >> t_shift if here.size else 0
+        n += m
         offsets[b + 1] = n
     return -1
 
 
 def room(events: int) -> Columns:
-    """Columns for so many events, and the one more that the kernel writes to."""
-    return Columns(*(np.empty(events + 1, DTYPES[name]) for name in Columns._fields))
+    """Columns for so many events."""
+    return Columns(*(np.empty(events, DTYPES[name]) for name in Columns._fields))
 
 
 def unpacked(

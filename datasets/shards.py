@@ -36,6 +36,8 @@ from .view import Box, View
 FORMAT, VERSION, INDEX = "spikesim recordings in parts", 1, "index.json"
 PART_SAMPLES = 1000
 """Recordings of a part: some 17 MB of N-MNIST's."""
+BLOCK = 64
+"""Recordings taken apart at a time where their columns are not kept: some megabytes, which stay in the cache."""
 HEADER = "spikesim"
 """Key of the JSON in a part's header: one text, as the order of several keys there is not fixed."""
 ROWS = ("counts", "labels", "sample_ids", "split")
@@ -219,12 +221,11 @@ class Shards(Labelled):
 
     def load(self) -> EventDataset:
         """All recordings in memory, 13 bytes an event. Raises DatasetError, naming the file, for a broken part."""
-        view, out = View(self.sensor), room(self.events)
-        offsets = np.concatenate([[0], np.cumsum(self.ends - self.begins)])
-        done = 0
+        out, done = room(self.events), 0
         for part in self.parts():
-            part._unpacked(view, Columns(*(column[done:] for column in out)))
+            part._unpacked(part._words(), View(self.sensor), Columns(*(column[done:] for column in out)))
             done += part.events
+        offsets = np.concatenate([[0], np.cumsum(self.ends - self.begins)])
         return EventDataset.trusted(
             Columns(*(column[:done] for column in out)), offsets, self.labels, self.sensor,
             sample_ids=self.sample_ids, name=self.name, split=self.split,
@@ -235,10 +236,7 @@ class Shards(Labelled):
     ) -> SparseRaster:
         """Event lists of `steps` bins of each recording's own duration, as `EventDataset.sparse_raster` gives them."""
         view = View(self.sensor, crop, polarity)
-        rasters = []
-        for part in self.parts():
-            columns, offsets, window = part._unpacked(view, room(part.events))
-            rasters.append(binned(columns, offsets, window, steps, view.shape, merge))
+        rasters = [binned(*block, steps, view.shape, merge) for block in self._blocks(view)]
         if not rasters:
             raise ShapeError(must("Shards.sparse_raster", "of at least one recording", "none"))
         return stacked(rasters)
@@ -246,8 +244,7 @@ class Shards(Labelled):
     def summary(self) -> dict[str, Any]:
         """What it holds, as `EventDataset.summary`, and bytes of an event in the folder; reads one part at a time."""
         counts, on, durations = self.ends - self.begins, 0, [np.zeros(0, np.int64)]
-        for part in self.parts():
-            columns, _, window = part._unpacked(View(self.sensor), room(part.events))
+        for columns, _, window in self._blocks(View(self.sensor)):
             on += int(columns.p.sum(dtype=np.int64))
             durations.append(window.duration)
         size = sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
@@ -263,14 +260,32 @@ class Shards(Labelled):
             "bytes_per_event": size / max(self.events, 1),
         }
 
-    def _unpacked(self, view: View, out: Columns) -> tuple[Columns, np.ndarray, Window]:
-        """What the view keeps of recordings of one file."""
+    def _blocks(self, view: View) -> Iterator[tuple[Columns, np.ndarray, Window]]:
+        """What the view keeps of BLOCK recordings at a time, in memory that the next block is written over."""
+        starts = range(0, self.index.part_samples, BLOCK)
+        out = room(0)
+        for part in self.parts():
+            words = part._words()
+            for block in (part.subset(np.arange(first, min(first + BLOCK, len(part)))) for first in starts):
+                if block.events > len(out.t):
+                    out = room(2 * block.events)
+                if len(block):
+                    yield block._unpacked(words, view, out)
+
+    def _words(self) -> np.ndarray:
+        """All words of the one file that these recordings are in."""
         part, layout = int(self.file[0]), self.index.layout
-        path, stored = part_path(self.folder, part), read_part(self.folder, self.index, part, ("events",))["events"]
+        stored = read_part(self.folder, self.index, part, ("events",)).get("events", np.zeros(0))
         if not layout.holds(stored) or int(self.ends[-1]) > len(stored):
-            raise DatasetError(must(str(path), "of as many events as its index and counts say", f"{stored.shape}"))
-        found = unpacked(layout.words(stored), self.begins, self.ends, layout, view, out)
+            rule, got = "of as many events as its counts say", f"{stored.dtype.name} {stored.shape}"
+            raise DatasetError(must(str(part_path(self.folder, part)), rule, got))
+        return layout.words(stored)
+
+    def _unpacked(self, words: np.ndarray, view: View, out: Columns) -> tuple[Columns, np.ndarray, Window]:
+        """What the view keeps of these recordings, which are in one file."""
+        found = unpacked(words, self.begins, self.ends, self.index.layout, view, out)
         if isinstance(found, int):
+            path = part_path(self.folder, int(self.file[0]))
             rule = f"of events in time order on {self.sensor[0]}x{self.sensor[1]} pixels"
             raise DatasetError(must(str(path), rule, f"others in recording {self.sample_ids[found]}"))
         return found
@@ -318,7 +333,8 @@ def begun(folder: Path, index: Index) -> list[int]:
     """
     if (folder / INDEX).exists() and Index.read(folder) != index:
         rule, remedy = "empty, or begun with the same recordings and settings", "choose another folder"
-        raise ArtefactError(must(str(folder), rule, "recordings made from others", remedy))
+        got = "recordings of others, other settings or another version of this program"
+        raise ArtefactError(must(str(folder), rule, got, remedy))
     if not (folder / INDEX).exists():
         index.write(folder)
     for left in folder.glob(".part-*"):  # of a process that was killed

@@ -132,6 +132,6 @@ def test_direct_training_is_measured_on_recordings_that_it_has_not_seen() -> Non
 
 def test_emulation_is_timed_by_the_code_that_writes_and_reads_parts(tmp_path: Path) -> None:
     rows = emulation.measured(load_images("digits").first(12), tmp_path, rounds=1)
-    assert [row["name"] for row in rows] == ["emulate", "check", "decode", "decode, view", "lists", "lists"]
+    assert [row["name"] for row in rows] == ["emulate", "check", "decode", "decode, view", "lists"]
     assert all(row["samples"] == 12 and row["seconds"] > 0 for row in rows) and 4 < rows[0]["bytes_per_event"] < 5
-    assert rows[2]["events"] == rows[0]["events"] > 0 < rows[4]["entries"] == rows[5]["entries"]
+    assert rows[2]["events"] == rows[0]["events"] > 0 < rows[4]["entries"]

@@ -100,7 +100,7 @@ def test_unpacking_kernel_equals_its_reference(wide: type, crop: tuple | None, p
 @pytest.mark.parametrize("crop, polarity", VIEWS)
 @pytest.mark.parametrize("merge", [True, False])
 def test_rasters_of_parts_are_those_of_the_recordings(
-    merge: bool, crop: tuple | None, polarity: int | None, tmp_path: Path
+    merge: bool, crop: tuple | None, polarity: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = recordings()
     written = write_shards(data, tmp_path, part_samples=5)
@@ -109,6 +109,8 @@ def test_rasters_of_parts_are_those_of_the_recordings(
     expected = data.raster(7)[:, :, channels, y0:y1, x0:x1]
     whole = data.sparse_raster(7, crop=crop, polarity=polarity, merge=merge)
     assert whole.dense().equal(expected)
+    assert same_raster(written.sparse_raster(7, crop=crop, polarity=polarity, merge=merge), whole)
+    monkeypatch.setattr(shards_module, "BLOCK", 2)
     assert same_raster(written.sparse_raster(7, crop=crop, polarity=polarity, merge=merge), whole)
     rows = [3, 5, 11]
     some = written.subset(rows).sparse_raster(7, crop=crop, polarity=polarity, merge=merge)
