@@ -105,8 +105,9 @@ def part_path(folder: Path, part: int) -> Path:
 
 def write_part(folder: Path, index: Index, part: int, words: np.ndarray, rows: dict[str, np.ndarray | None]) -> None:
     """Write a part, atomically: words of its recordings end to end, and ROWS. ArtefactError where the disk refuses."""
-    arrays = {name: values for name, values in rows.items() if values is not None}
-    arrays |= {"counts": arrays["counts"].astype(np.int32), "events": index.layout.stored(words)}
+    arrays = {name: np.ascontiguousarray(values) for name, values in rows.items() if values is not None}
+    arrays |= {"counts": arrays["counts"].astype(np.int32)}
+    arrays |= {"events": np.ascontiguousarray(index.layout.stored(words))}
     about = {"fingerprint": index.fingerprint, "crc32": {name: _crc(values) for name, values in arrays.items()}}
     with written(part_path(folder, part)) as temporary:
         temporary.write_bytes(safetensors.numpy.save(arrays, {HEADER: json.dumps(about)}))
@@ -300,8 +301,8 @@ def _checked_rows(folder: Path, index: Index, part: int) -> dict[str, np.ndarray
         or set(shapes.values()) != {(span.stop - span.start,)}
         or rows["counts"].min() < 0
     ):
-        path = part_path(folder, part)
-        raise DatasetError(must(str(path), f"of {span.stop - span.start} recordings", f"{shapes}"))
+        rule, path = f"of {span.stop - span.start} recordings of at least 0 events", part_path(folder, part)
+        raise DatasetError(must(str(path), rule, f"{shapes}"))
     return rows
 
 

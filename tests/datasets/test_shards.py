@@ -247,9 +247,13 @@ def test_events_that_cannot_be_are_refused_even_where_the_checksum_fits(tmp_path
     index = write_shards(data, tmp_path, part_samples=20).index
     words = shards_module.read_part(tmp_path, index, 0, ("events",))["events"].copy()
     rows = {"labels": data.labels, "sample_ids": data.sample_ids, "counts": np.diff(data.offsets)}
-    for wrong, counts in ((words[::-1], 0), (words | (15 << 1), 0), (words[:-1], 0), (words, -1), (words, 1)):
-        shards_module.write_part(tmp_path, index, 0, wrong, rows | {"counts": rows["counts"] + counts})
-        with pytest.raises(DatasetError, match=r"part-00000.safetensors"):
+    order, numbers, sides = "events in time order on 5x9 pixels", "as many events as its counts", "13 recordings"
+    for wrong, more, said in [
+        (words[::-1], 0, order), (words | 15 << 1, 0, order), (words | 7 << 5, 0, order), (words[:-1], 0, numbers),
+        (words, 1, numbers), (words, -1, sides),
+    ]:  # fmt: skip
+        shards_module.write_part(tmp_path, index, 0, wrong, rows | {"counts": rows["counts"] + more})
+        with pytest.raises(DatasetError, match=rf"part-00000.safetensors must be of {said}"):
             Shards.open(tmp_path).load()
 
 
