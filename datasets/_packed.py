@@ -24,7 +24,7 @@ from .view import View
 
 @dataclass(frozen=True)
 class Layout:
-    """Bits of t, y and x; the polarity takes one more, and all together at most 64."""
+    """Bits of t, y and x; the polarity takes one more, and all together at most 63."""
 
     t_bits: int
     y_bits: int
@@ -34,8 +34,8 @@ class Layout:
         for name in ("t_bits", "y_bits", "x_bits"):
             check(self, name, at_least=0, at_most=63, integer=True)
         bits = self.t_bits + self.y_bits + self.x_bits + 1
-        if bits > 64:
-            raise DatasetError(must("Layout", "at most 64 bits an event", bits, "let times start at 0"))
+        if bits > 63:
+            raise DatasetError(must("Layout", "at most 63 bits an event", bits, "let times start at 0"))
 
     @classmethod
     def of(cls, sensor: tuple[int, int], latest: int) -> Layout:

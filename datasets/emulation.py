@@ -52,7 +52,7 @@ def emulate_to(
     """One recording per image, as `emulate` makes them, written to a folder of parts (`shards.py`).
 
     threads    that emulate at the same time; the files do not depend on it
-    announce   is given the expected size before the first part is written, from recordings of every so manieth image
+    announce   is given the expected size before the first part is written, from recordings of 64 images spread over all
     progress   is called after each part, also for those that were there already
 
     A second call goes on where the first ended. Raises DatasetError for images larger than the sensor, ArtefactError,

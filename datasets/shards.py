@@ -205,7 +205,9 @@ class Shards(Labelled):
         """These rows (rising indices or a mask); nothing is read."""
         rows = self._rows(rows)
         if (np.diff(rows) <= 0).any():
-            raise ParameterError(must("Shards.rows", "rising, each once", "others", "load() takes any order"))
+            raise ParameterError(
+                must("Shards.rows", "rising, each once", "others", "load().subset(rows) takes any order")
+            )
         split = None if self.split is None else self.split[rows]
         fields = ("labels", "sample_ids", "file", "begins", "ends")
         return replace(self, split=split, **{name: getattr(self, name)[rows] for name in fields})
