@@ -70,8 +70,8 @@ def emulate_to(
         announce(size)
         free = shutil.disk_usage(folder).free
         if size.bytes > free:
-            got = f"{free / 1e9:.2f} GB free"
-            raise ArtefactError(must(str(folder), f"on a disk with {size.bytes / 1e9:.2f} GB free", got, "make room"))
+            got = f"{free / 1e6:.1f} MB free"
+            raise ArtefactError(must(str(folder), f"on a disk with {size.bytes / 1e6:.1f} MB free", got, "make room"))
     with _emulating(recorder, images, layout, threads) as emulated:
         for part in range(index.parts):
             if part in missing:
