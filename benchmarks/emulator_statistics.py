@@ -22,7 +22,7 @@ import numpy as np
 
 from spikesim.core.files import write_json, written
 from spikesim.core.seeds import Seeds
-from spikesim.datasets import EventCamera, EventDataset, Images, emulate, load, load_images
+from spikesim.datasets import EventCamera, EventDataset, emulate, images_of, load, load_images
 
 HERE = Path(__file__).parent
 BIN_US, BINS = 5_000, 64
@@ -35,13 +35,6 @@ BARS = {
     "rate_map_correlation": (0.8, 1.0),
     "repeats_ratio": (0.8, 1.2),
 }
-
-
-def images_of(real: EventDataset, images: Images) -> Images:
-    """The images that the recordings show, in the order of the recordings (both are named by N-MNIST's numbers)."""
-    row = {number: i for i, number in enumerate(images.ids.tolist())}
-    rows = np.array([row[number] for number in real.sample_ids.tolist()])
-    return Images(images.pixels[rows], real.labels, real.sample_ids, "mnist", real.split)
 
 
 def rate(data: EventDataset) -> np.ndarray:

@@ -16,9 +16,12 @@ if __name__ == "datasets":
 
 _HOMES = {
     "base": ("ArrayDataset", "EventDataset"),
-    "catalogue": ("available", "describe", "find", "load"),
+    "catalogue": ("available", "describe", "find", "load", "summary"),
     "digits": ("digits",),
     "emulator": ("EventCamera", "emulate"),
+    "emulation": ("Size", "emulate_to"),
+    "shards": ("Shards", "write_shards"),
+    "held_out": ("images_of", "unseen"),
     "images": ("Images", "emulated", "load_images"),
     "binary_frames": ("as_recordings", "as_stream"),
     "nmnist": ("read_folder", "write_folder"),

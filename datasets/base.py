@@ -7,13 +7,14 @@ data.frames()   data.folds(k)   data.summary()          and for recordings   dat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from spikesim.core.binning import binned
 from spikesim.core.events import (
     DTYPES,
     Columns,
@@ -24,7 +25,10 @@ from spikesim.core.events import (
     raster,
 )
 from spikesim.core.params import number
+from spikesim.core.raster import SparseRaster
 from spikesim.errors import DatasetError, ParameterError, ShapeError, must, nearest
+
+from .view import Box, View
 
 TRAIN, TEST = 0, 1
 PARTS = {"train": TRAIN, "test": TEST}
@@ -162,6 +166,22 @@ class EventDataset(Labelled):
         columns: Any = {name: np.concatenate([getattr(s, name) for s in streams]) for name in DTYPES}
         return cls(**columns, offsets=offsets, labels=labels, sensor=streams[0].sensor, **fields)
 
+    @classmethod
+    def trusted(
+        cls, columns: Columns, offsets: np.ndarray, labels: np.ndarray, sensor: tuple[int, int], *,
+        sample_ids: np.ndarray, name: str, split: np.ndarray | None,
+    ) -> EventDataset:  # fmt: skip
+        """The data set of arrays of the right dtypes that our own code has made or checked: not checked again, and
+        read-only from here on."""
+        rows = {"offsets": offsets, "labels": labels, "sample_ids": sample_ids, "split": split}
+        arrays = {**columns._asdict(), **rows}
+        for array in arrays.values():
+            if array is not None:
+                array.flags.writeable = False
+        self = object.__new__(cls)
+        self.__dict__.update(arrays, sensor=sensor, name=name)
+        return self
+
     @property
     def columns(self) -> Columns:
         """The four columns of all recordings."""
@@ -182,23 +202,41 @@ class EventDataset(Labelled):
             events = slice(first[0], first[0] + offsets[-1])
         else:
             events = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], counts)
-        columns = {name: getattr(self, name)[events] for name in DTYPES}
-        for column in columns.values():  # ours alone: flagged here, so that it is not copied again
-            column.flags.writeable = False
-        return replace(
-            self,
-            **columns,
-            offsets=offsets,
-            labels=self.labels[rows],
-            sample_ids=self.sample_ids[rows],
-            split=None if self.split is None else self.split[rows],
-        )
+        columns = Columns(*(getattr(self, name)[events] for name in Columns._fields))
+        split = None if self.split is None else self.split[rows]
+        fields = {"sample_ids": self.sample_ids[rows], "name": self.name, "split": split}
+        return EventDataset.trusted(columns, offsets, self.labels[rows], self.sensor, **fields)
 
     def raster(self, steps: int, indices: Any = None) -> torch.Tensor:
         """Count rasters (T, N, 2, H, W) float32 of the recordings `indices` (all when None), each over its own
         duration: bin k = floor((t - first) T / (last - first + 1))."""
         window = natural_window(self.t, self.offsets, self._rows(indices))
         return raster(self.columns, self.offsets, window, steps, self.sensor)
+
+    def sparse_raster(
+        self,
+        steps: int,
+        indices: Any = None,
+        *,
+        crop: Box | None = None,
+        polarity: int | None = None,
+        merge: bool = True,
+    ) -> SparseRaster:
+        """The same counts as event lists, inputs (P, H, W), of the recordings `indices` (all when None).
+
+        crop      (x0, y0, x1, y1): only these pixels, counted from (x0, y0); bins stay those of the whole recording
+        polarity  only this one, in one channel         merge  False keeps events of one pixel and bin apart
+        Raises ParameterError for a rectangle that is not inside the sensor, ShapeError for no recording.
+        """
+        view, part = View(self.sensor, crop, polarity), self if indices is None else self.subset(indices)
+        if not len(part):
+            raise ShapeError(must("EventDataset.sparse_raster", "of at least one recording", "none"))
+        window = natural_window(part.t, part.offsets, np.arange(len(part)))
+        return binned(*view.kept(part.columns, part.offsets), window, steps, view.shape, merge)
+
+    def excluding(self, ids: Any) -> EventDataset:
+        """Without the recordings of these sample ids."""
+        return self.subset(~np.isin(self.sample_ids, ids))
 
     @cached_property
     def _frames(self) -> torch.Tensor:

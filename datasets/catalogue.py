@@ -16,7 +16,7 @@ import torch
 
 from spikesim.errors import DatasetError, must, nearest
 
-from . import es_imagenet, jpeg, nmnist, recording_files
+from . import es_imagenet, jpeg, nmnist, recording_files, shards
 from .base import ArrayDataset, EventDataset
 from .images import read_images
 
@@ -84,7 +84,7 @@ def available(root: Path | None = None) -> dict[str, str]:
 
 def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDataset | ArrayDataset:
     """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, an ES-ImageNet
-    folder, a folder of classes of recordings (CIFAR10-DVS), or an .npz.
+    folder, a folder of classes of recordings (CIFAR10-DVS), a folder of parts (`Shards` reads it bit by bit), or an .npz.
 
     An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
     (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
@@ -100,6 +100,8 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
             return nmnist.read_folder(found)
         if (found / nmnist.SMALL_FILE).is_file():
             return nmnist.read_npz(found / nmnist.SMALL_FILE)
+        if shards.is_folder(found):
+            return shards.Shards.open(found).load()
         if es_imagenet.is_folder(found):
             return es_imagenet.read_folder(found)
         if recording_files.is_class_folder(found):
@@ -135,6 +137,14 @@ def _arrays(path: Path, x: np.ndarray, y: np.ndarray) -> ArrayDataset:
     return ArrayDataset(torch.from_numpy(x.astype(np.float32)), y.astype(np.int64), None, path.stem)  # type: ignore[arg-type]
 
 
+def summary(data: str | Path = "digits", *, root: Path | None = None) -> dict[str, Any]:
+    """`load(data).summary()`, without all of a folder of parts in memory."""
+    found = find(data, root=root)
+    if found is not None and shards.is_folder(found):
+        return shards.Shards.open(found).summary()
+    return load(data, root=root).summary()
+
+
 def describe(path: str | Path) -> dict[str, Any]:
     """What a recording file, a data folder or an .npz holds, for people."""
     path = Path(path)
@@ -148,4 +158,4 @@ def describe(path: str | Path) -> dict[str, Any]:
             "duration_ms": stream.duration / 1000,
             "on_share": float(stream.p.mean()),
         }
-    return load(path).summary()
+    return summary(path)

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikesim.core import philox
+from spikesim.core.events import Columns
 from spikesim.core.params import check
 from spikesim.core.seeds import Seeds
 from spikesim.errors import DatasetError, must
@@ -165,44 +166,55 @@ def _recorded(scene: Scene, pixels: Pixels, who: Identity) -> np.ndarray:
     return np.sort(out[:count])
 
 
+class Recorder:
+    """The camera with its fixed pattern, ready for images; may be used by several threads at a time.
+
+    Raises DatasetError for images larger than the sensor.
+    """
+
+    def __init__(self, camera: EventCamera, seeds: Seeds, size: tuple[int, int]) -> None:
+        (height, width), (h, w) = camera.sensor, size
+        if h > height or w > width:
+            rule = f"at most {height}x{width} pixels"
+            raise DatasetError(must("emulate.images", rule, f"{h}x{w}", "crop or scale them"))
+        self._camera, self._pixels, self._corners = camera, _pixels(camera, seeds), _corners(camera)
+        self._key = philox.split(seeds.child("events").key)
+
+    def keys(self, pixels: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
+        """The sorted event keys of each image of pixels (n, h, w) uint8, ids (n,)."""
+        inks = _luminances(pixels, self._camera)
+        return [
+            _recorded(
+                _scene(ink, self._camera, self._corners), self._pixels, Identity(*philox.split(int(i)), *self._key)
+            )
+            for ink, i in zip(inks, ids)
+        ]
+
+
 def emulate(images: Images, camera: EventCamera, seeds: Seeds) -> EventDataset:
     """One recording per image, with its label, id and split.
 
     images   (N, h, w) uint8, h <= H and w <= W, centred on the sensor -> EventDataset of N recordings on (H, W)
 
     The same seeds, id and image give the same recording. Raises DatasetError for images larger than the sensor.
+    Thousands of them: `emulate_to`, which writes them to a folder.
     """
-    height, width = camera.sensor
-    if images.pixels.shape[1] > height or images.pixels.shape[2] > width:
-        got = "x".join(map(str, images.pixels.shape[1:]))
-        raise DatasetError(must("emulate.images", f"at most {height}x{width} pixels", got, "crop or scale them"))
-    pixels, corners = _pixels(camera, seeds), _corners(camera)
-    key = philox.split(seeds.child("events").key)
-    keys = []
+    recorder = Recorder(camera, seeds, images.pixels.shape[1:])  # type: ignore[arg-type]
+    keys = [np.zeros(0, np.int64)]
     for start in range(0, len(images), CHUNK):
-        inks = _luminances(images.pixels[start : start + CHUNK], camera)
-        for ink, i in zip(inks, images.ids[start : start + CHUNK]):
-            keys.append(_recorded(_scene(ink, camera, corners), pixels, Identity(*philox.split(int(i)), *key)))
-    return EventDataset(
-        **_columns(np.concatenate([np.zeros(0, np.int64), *keys])),
-        offsets=np.cumsum([0, *map(len, keys)]),
-        labels=images.labels,
-        sensor=camera.sensor,
-        sample_ids=images.ids,
-        name=images.name,
-        split=images.split,
-    )
+        some = slice(start, start + CHUNK)
+        keys += recorder.keys(images.pixels[some], images.ids[some])
+    t, x, y, p = taken_apart(np.concatenate(keys))
+    columns = Columns(t, x.astype(np.int16), y.astype(np.int16), p.astype(np.uint8))
+    rows = (np.array(values, np.int64) for values in (np.cumsum([*map(len, keys)]), images.labels, images.ids))
+    offsets, labels, ids = rows
+    split = None if images.split is None else np.array(images.split, np.uint8)
+    return EventDataset.trusted(
+        columns, offsets, labels, camera.sensor, sample_ids=ids, name=images.name, split=split
+    )  # fmt: skip
 
 
-def _columns(keys: np.ndarray) -> dict[str, np.ndarray]:
-    """Event keys taken apart; read-only, so that the data set keeps them as they are."""
+def taken_apart(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """t, x, y, p of event keys, int64."""
     side = (1 << SIDE_BITS) - 1
-    columns = {
-        "t": keys >> (2 * SIDE_BITS + 1),
-        "x": ((keys >> 1) & side).astype(np.int16),
-        "y": ((keys >> (SIDE_BITS + 1)) & side).astype(np.int16),
-        "p": (keys & 1).astype(np.uint8),
-    }
-    for column in columns.values():
-        column.flags.writeable = False
-    return columns
+    return keys >> (2 * SIDE_BITS + 1), keys >> 1 & side, keys >> (SIDE_BITS + 1) & side, keys & 1

@@ -14,6 +14,7 @@ from spikesim.core.seeds import Seeds
 from spikesim.errors import DatasetError, must
 
 from .base import TEST, TRAIN, ArrayDataset, EventDataset
+from .nmnist import FIRST_TEST_ID
 
 DIGITS_TEST = 360
 """Test images of the embedded digits; the other 1437 train."""
@@ -92,7 +93,8 @@ def digits_images() -> Images:
 def read_images(path: Path) -> Images:
     """Images of an .npz file with x, y or train_x, train_y, test_x, test_y (and test_index, their true numbers).
 
-    ids count from 1, test images after the training images, as N-MNIST numbers its recordings.
+    ids count from 1 and test images from 60001 on (after the training images where those are more), as the recordings of
+    N-MNIST are numbered (`nmnist.py`).
     Raises DatasetError on anything but uint8 grey images.
     """
     path = Path(path)
@@ -105,7 +107,8 @@ def read_images(path: Path) -> Images:
         train, test = file["train_x"], file["test_x"]
         labels = np.concatenate([file["train_y"], file["test_y"]]).astype(np.int64)
         test_ids = file["test_index"].astype(np.int64) if "test_index" in file else np.arange(len(test))
-    ids = 1 + np.concatenate([np.arange(len(train)), len(train) + test_ids])
+    first_test = max(FIRST_TEST_ID, len(train))
+    ids = 1 + np.concatenate([np.arange(len(train)), first_test + test_ids])
     split = np.repeat(np.array([TRAIN, TEST], np.uint8), [len(train), len(test)])
     return Images(np.concatenate([train, test]), labels, ids, path.stem, split)
 

@@ -4,7 +4,8 @@
     one file          nmnist_small.npz: t, x, y, p end to end, offsets, labels, split, sample_id, sensor_size
 
 sample_ids are the id of the file name for training recordings and 60000 + id for test recordings, so that no two
-recordings of the set share one.
+recordings of the set share one. Images of mnist.npz are numbered alike (`images.read_images`): an image and the recording
+that shows it have one id, in both splits, and what is emulated from an image keeps it.
 
 Source: G. Orchard, A. Jayawant, G. K. Cohen, N. Thakor, "Converting static image datasets to spiking neuromorphic
 datasets using saccades", Frontiers in Neuroscience 9:437, 2015. Licence of the data: CC BY-SA 4.0.

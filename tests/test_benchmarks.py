@@ -10,10 +10,20 @@ import torch
 from conversion.strangers import Vgg, seeded
 
 import spikesim as ss
-from benchmarks import crossbar, direct_training, harness, headroom, hundred_chips, jobs_scaling, table_zoo, wires
+from benchmarks import (
+    crossbar,
+    direct_training,
+    emulation,
+    harness,
+    headroom,
+    hundred_chips,
+    jobs_scaling,
+    table_zoo,
+    wires,
+)
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
 from benchmarks.table_strangers import exits, few_steps, losses, oracles
-from spikesim.datasets import load
+from spikesim.datasets import load, load_images
 from spikesim.datasets.base import ArrayDataset
 from spikesim.evaluation import evaluate_ann
 
@@ -118,3 +128,10 @@ def test_direct_training_is_measured_on_recordings_that_it_has_not_seen() -> Non
     row = direct_training.fold(data, 0, epochs=1)
     assert row["samples"] == len(row["right"]) == 20 and row["epochs"] == 1 and row["seconds"] > 0
     assert row["accuracy"] == np.mean(row["right"]) and row["spikes_per_neuron"] > 0
+
+
+def test_emulation_is_timed_by_the_code_that_writes_and_reads_parts(tmp_path: Path) -> None:
+    rows = emulation.measured(load_images("digits").first(12), tmp_path, rounds=1)
+    assert [row["name"] for row in rows] == ["emulate", "check", "decode", "decode, view", "lists"]
+    assert all(row["samples"] == 12 and row["seconds"] > 0 for row in rows) and 4 < rows[0]["bytes_per_event"] < 5
+    assert rows[2]["events"] == rows[0]["events"] > 0 < rows[4]["entries"]

@@ -23,7 +23,7 @@ _lowest = simd.lowest
 
 
 def merged_reference(
-    events: Columns, offsets: np.ndarray, window: Window, sensor: tuple[int, int], merge: bool,
+    events: Columns, offsets: np.ndarray, window: Window, shape: tuple[int, int, int], merge: bool,
     counts: np.ndarray, idx: np.ndarray, val: np.ndarray,
 ) -> None:  # fmt: skip
     """numpy twin of `merged_kernel`, same arguments."""
@@ -33,8 +33,8 @@ def merged_reference(
         since = t - window.start[b]
         kept = (since >= 0) & (since < window.duration[b])
         k = since[kept] * steps // window.duration[b]
-        i = (p[kept].astype(np.int64) * sensor[0] + y[kept]) * sensor[1] + x[kept]
-        inputs = POLARITIES * sensor[0] * sensor[1]
+        i = (p[kept].astype(np.int64) * shape[1] + y[kept]) * shape[2] + x[kept]
+        inputs = shape[0] * shape[1] * shape[2]
         found, many = np.unique(k * inputs + i, return_counts=True) if merge else (k * inputs + i, None)
         counts[b] = np.bincount(found // inputs, minlength=steps)
         here = slice(offsets[row], offsets[row] + found.size)
@@ -59,10 +59,10 @@ def _flushed(words, low, high, seen, idx, val, k):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _merged(events, first, last, start, duration, sensor, merge, counts, idx, val):  # type: ignore[no-untyped-def]
+def _merged(events, first, last, start, duration, shape, merge, counts, idx, val):  # type: ignore[no-untyped-def]
     times, p, y, x = events
-    steps, high, wide = counts.size, np.int32(sensor[0]), np.int32(sensor[1])
-    inputs = POLARITIES * sensor[0] * sensor[1] if merge else 0
+    steps, high, wide = counts.size, np.int32(shape[1]), np.int32(shape[2])
+    inputs = shape[0] * shape[1] * shape[2] if merge else 0
     words, seen = np.zeros((inputs + 63) // 64, np.uint64), np.zeros(inputs, np.int32)
     k, e = first, first
     while e < last and times[e] < start:
@@ -88,7 +88,7 @@ def _merged(events, first, last, start, duration, sensor, merge, counts, idx, va
 
 
 @kernel(reference=merged_reference, items=lambda *a: a[2].rows.size, depends=(simd,))
-def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
+def merged_kernel(events, offsets, window, shape, merge, counts, idx, val, begin, end, team):  # type: ignore[no-untyped-def]
     """Lists of every recording at its own place: idx, val from offsets[row] on; counts (B, T) int64. `merge`: events
     of one input and bin become one entry, in ascending order of inputs, val their number (else val is empty)."""
     if shared_out(begin, end, team):
@@ -96,7 +96,7 @@ def merged_kernel(events, offsets, window, sensor, merge, counts, idx, val, begi
     columns = (events.t, events.p, events.y, events.x)
     for b in range(begin, end):
         first, last = offsets[window.rows[b]], offsets[window.rows[b] + 1]
-        _merged(columns, first, last, window.start[b], window.duration[b], sensor, merge, counts[b], idx, val)
+        _merged(columns, first, last, window.start[b], window.duration[b], shape, merge, counts[b], idx, val)
 
 
 def moved_reference(starts: np.ndarray, ends: np.ndarray, values: np.ndarray) -> None:
@@ -114,22 +114,23 @@ def moved_kernel(starts, ends, values):  # type: ignore[no-untyped-def]
 
 
 def binned(
-    events: Columns, offsets: np.ndarray, window: Window, steps: int, sensor: tuple[int, int], merge: bool = True
+    events: Columns, offsets: np.ndarray, window: Window, steps: int, shape: tuple[int, int, int], merge: bool = True
 ) -> SparseRaster:  # fmt: skip
-    """Recordings that stand end to end as one sparse raster; arguments as `events.raster`, rows rising, each once."""
+    """Recordings that stand end to end as one sparse raster of inputs `shape` (P, H, W); the other arguments as
+    `events.raster`, rows rising, each once."""
     number("sparse_raster.steps", steps, at_least=1, integer=True)
     if int(window.duration.max(initial=1)) > np.iinfo(np.int64).max // (steps + 1):
         raise ParameterError(must("sparse_raster.steps", "below 2^63 / duration", steps, "shorten the window"))
     batch, most = len(window.rows), int(offsets[-1])
     counts, idx = np.empty((batch, steps), np.int64), np.empty(most, np.int32)
     val = np.empty(most if merge else 0, np.float32)
-    merged_kernel(events, offsets, window, sensor, merge, counts, idx, val)
+    merged_kernel(events, offsets, window, shape, merge, counts, idx, val)
     ptr = np.zeros(batch * steps + 1, np.int64)
     np.cumsum(counts.ravel(), out=ptr[1:])
     if ptr[-1] < most:
         for values in (idx, val) if merge else (idx,):
             moved_kernel(offsets[window.rows], ptr[::steps], values)
-    return SparseRaster.trusted(ptr, idx[: ptr[-1]], val[: ptr[-1]] if merge else None, steps, (POLARITIES, *sensor))
+    return SparseRaster.trusted(ptr, idx[: ptr[-1]], val[: ptr[-1]] if merge else None, steps, shape)
 
 
 def sparse_raster(streams: Sequence[EventStream], steps: int, *, merge: bool = True) -> SparseRaster:
@@ -149,4 +150,4 @@ def sparse_raster(streams: Sequence[EventStream], steps: int, *, merge: bool = T
         *(np.concatenate([getattr(stream, name) for stream in streams]) for name in Columns._fields)
     )  # fmt: skip
     window = natural_window(columns.t, offsets, np.arange(len(streams)))
-    return binned(columns, offsets, window, steps, sensors.pop(), merge)
+    return binned(columns, offsets, window, steps, (POLARITIES, *sensors.pop()), merge)

@@ -199,3 +199,16 @@ def joined(parts: list[SparseRaster]) -> SparseRaster:
         done += part.steps
     val = None if all(part.val is None for part in parts) else values
     return SparseRaster.trusted(ptr, idx, val, steps, parts[0].shape)
+
+
+def stacked(parts: list[SparseRaster]) -> SparseRaster:
+    """Rasters of different samples, with the same steps and shape, as one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(part.idx.size for part in parts)])
+    ptr = np.concatenate([[0], *(part.ptr[1:] + end for part, end in zip(parts, ends))])
+    idx = np.concatenate([part.idx for part in parts])
+    ones = all(part.val is None for part in parts)
+    values = (np.ones(part.idx.size, np.float32) if part.val is None else part.val for part in parts)
+    val = None if ones else np.concatenate(list(values))
+    return SparseRaster.trusted(ptr, idx, val, parts[0].steps, parts[0].shape)

@@ -160,6 +160,23 @@ def test_macros_data_and_info(recordings: Path, capsys: pytest.CaptureFixture[st
     assert json.loads(capsys.readouterr().out)["samples"] == 3 and len(list(Path("made").rglob("*.bin"))) == 3
 
 
+def test_images_become_a_folder_of_parts(capsys: pytest.CaptureFixture[str]) -> None:
+    emulate = ("data", "emulate", "digits", "--limit", "3", "--cache", "--out", "parts")
+    assert main([*emulate, "--threads", "2", "--json"]) == 0
+    told = capsys.readouterr()
+    made = json.loads(told.out)
+    assert made["samples"] == 3 and 4 < made["bytes_per_event"] < 4.2 and {p.name for p in Path("parts").iterdir()} == {
+        "index.json", "part-00000.safetensors"
+    }  # fmt: skip
+    assert told.err == "parts: 1 of 1 parts to write, about 0.01 million events, 0.05 MB\n"
+    assert main([*emulate, "--json"]) == 0 and capsys.readouterr() == (told.out, "")
+    assert main(["data", "info", "parts", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {name: value for name, value in made.items() if name != "out"}
+    assert "begun with the same recordings" in refused(capsys, *emulate, "--seed", "1")
+    Path("parts/part-00000.safetensors").write_bytes(b"cut")
+    assert "parts/part-00000.safetensors must be a whole part" in refused(capsys, "data", "info", "parts")
+
+
 def test_train_resumes_where_it_was(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = f'[experiment]\nmodel = "{MODEL}"\ndata = "{recordings}"\nbatch_size = 25\n[training]\nepochs = 2\n'
     Path("run.toml").write_text(text)

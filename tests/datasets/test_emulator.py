@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.emulator_statistics import BARS, compared, images_of, rate
+from benchmarks.emulator_statistics import BARS, compared, rate
 from spikesim.core import philox
 from spikesim.core.seeds import Seeds
-from spikesim.datasets import EventCamera, Images, _pixels, emulate, emulator, load, load_images
+from spikesim.datasets import EventCamera, Images, _pixels, emulate, emulator, images_of, load, load_images
 from spikesim.datasets.saccades import SaccadePath
 from spikesim.errors import DatasetError, ParameterError
 

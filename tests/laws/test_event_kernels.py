@@ -57,17 +57,17 @@ def test_raster_kernels(graded: bool) -> None:
 @pytest.mark.parametrize("merge", [False, True])
 def test_binning_kernels(merge: bool) -> None:
     rng = np.random.default_rng(4)
-    offsets, sensor = np.array([0, 90, 90, 150]), (6, 9)
+    offsets, shape = np.array([0, 90, 90, 150]), (2, 6, 9)
     t = np.concatenate([np.sort(rng.integers(0, 1000, n)) for n in (90, 60)])
-    y, x, p = (rng.integers(0, n, 150) for n in (*sensor, 2))
+    p, y, x = (rng.integers(0, n, 150) for n in shape)
     events = Columns(t.astype(np.int64), x.astype(np.int16), y.astype(np.int16), p.astype(np.uint8))
     window = Window(np.array([0, 1, 2]), np.array([100, 0, 0]), np.array([700, 1, 1000]))
     parts = [
         (np.empty((3, 7), np.int64), np.zeros(150, np.int32), np.zeros(150 if merge else 0, np.float32))
         for _ in range(2)
     ]
-    binning.merged_kernel(events, offsets, window, sensor, merge, *parts[0])
-    binning.merged_reference(events, offsets, window, sensor, merge, *parts[1])
+    binning.merged_kernel(events, offsets, window, shape, merge, *parts[0])
+    binning.merged_reference(events, offsets, window, shape, merge, *parts[1])
     assert 0 < parts[0][0].sum() < 150
     ends = np.concatenate([[0], np.cumsum(parts[0][0].sum(1))])
     for counts, *values in parts:
