@@ -5,6 +5,7 @@ The model stands in `cochlea.py`. Everything is float64, operation by operation,
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,7 @@ def channel(sound, bank, c, who, draw, out, n):  # type: ignore[no-untyped-def]
         if k < free:
             continue
         before = m
-        m = m - bank.leak * m + bank.rate * (u / (u + bank.half))
+        m = m - bank.leak * m + bank.rate * math.log(1.0 + u / bank.half)
         if m >= goal:
             at = k + (goal - before) / (m - before)
             if n < out.size:

@@ -2,8 +2,8 @@
 
     gammatone   z_k = x_k + p z_k', four times in a row, p = exp((-2 pi 1.019 B(f) + 2 pi i f) / rate),  y = Re z_4
                 B(f) = 24.7 (1 + 4.37 f / 1000), the equivalent rectangular bandwidth, f log-spaced
-    loudness    every recording is scaled to a root mean square of 1
-    hair cell   u = max(y, 0);   drive = top u / (u + half)                 half-wave rectified and compressed
+    loudness    x_n - emphasis x_n-1, the rising response of outer and middle ear; then scaled to a root mean square of 1
+    hair cell   u = max(y, 0);   drive = top ln(1 + u / half)               half-wave rectified and compressed
     neuron      m' = drive - m / tau;   spike where m reaches 1 + noise n, then m = 0, held for `refractory`
     event       channel c, time in whole µs, p = 1
 
@@ -45,10 +45,11 @@ class Cochlea:
     field           value       unit      source
     channels        64                    Anumula 2018; channel 0 is the lowest frequency here
     low, high       100, 3600   Hz        log-spaced; the sensor reaches some 10 kHz, audio of 8 kHz does not
-    bandwidth       1.0         of ERB    Glasberg and Moore 1990
-    top_hz          4000        1/s       fit
-    half            0.25        of rms    fit
-    tau_us          1000        µs        fit
+    bandwidth       3.0         of ERB    fit: how alike neighbours fire; silicon filters are broad
+    emphasis        0.97                  usual in speech processing
+    top_hz          3000        1/s       fit
+    half            1.0         of rms    fit
+    tau_us          4000        µs        fit
     noise           0.2                   fit
     refractory_us   500         µs        shortest pauses of a channel in the recording
     """
@@ -56,10 +57,11 @@ class Cochlea:
     channels: int = 64
     low: float = 100.0
     high: float = 3600.0
-    bandwidth: float = 1.0
-    top_hz: float = 4000.0
-    half: float = 0.25
-    tau_us: float = 1000.0
+    emphasis: float = 0.97
+    bandwidth: float = 3.0
+    top_hz: float = 3000.0
+    half: float = 1.0
+    tau_us: float = 4000.0
     noise: float = 0.2
     refractory_us: float = 500.0
 
@@ -102,6 +104,7 @@ def listen(audio: Audio, cochlea: Cochlea, seeds: Seeds) -> EventDataset:
     keys = []
     for i, identity in enumerate(audio.ids):
         sound = audio[i].astype(np.float64)
+        sound = np.append(sound[0], sound[1:] - cochlea.emphasis * sound[:-1])
         loudness = math.sqrt(float(np.mean(sound * sound)))
         who = Heard(*philox.split(int(identity)), *key)
         found = _recorded(sound / loudness, bank, who) if loudness > SILENT else np.zeros(0, np.int64)
