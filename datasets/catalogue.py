@@ -25,6 +25,7 @@ PLACES = {
     "nmnist": ("nmnist", "N-MNIST", "NMNIST", nmnist.SMALL_FILE),
     "mnist": ("mnist.npz",),
     "fashion_mnist": ("fashion_mnist.npz",),
+    "cifar10_jpeg": ("cifar10_jpeg.npz",),
 }
 """Names that can be loaded from files, and the files or folders each goes by."""
 RAGGED = {"t", "x", "y", "p", "offsets", "labels"}
