@@ -16,14 +16,14 @@ import numpy as np
 from spikesim.core.params import number
 from spikesim.errors import DatasetError, must
 
-from .base import TEST, TRAIN
+from .base import TEST, TRAIN, VALIDATION
 
-VALIDATION = 2
-"""In `split`: to choose by."""
 TEST_TAKES, VALIDATION_TAKES = 10, 15
 FIELDS = {"samples", "offsets", "labels", "speaker", "take", "sample_rate"}
 SHORTEST = 32
 """Samples that a recording has at least."""
+RATE = 8000
+"""Samples per second of the spoken digits."""
 
 
 class Resampled(UserWarning):
@@ -94,6 +94,13 @@ def read_fsdd(path: Path) -> Audio:
     return Audio(
         samples.astype(np.float32) / np.float32(32768), offsets, labels, rate, np.arange(len(labels)), speaker, split, "fsdd"
     )  # fmt: skip
+
+
+def is_wav(path: Path) -> bool:
+    """Does the file at `path` begin as WAV files do."""
+    with Path(path).open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WAVE"
 
 
 def read_wav(path: Path, label: int = 0) -> Audio:
