@@ -165,7 +165,7 @@ def test_files_that_are_no_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"an .npz of plain arrays"):
         datasets.load(tmp_path / "objects.npz")
     (tmp_path / "some.txt").write_text("x")
-    with pytest.raises(DatasetError, match=r"a folder or an \.npz"):
+    with pytest.raises(DatasetError, match=r"a folder, an \.npz, a WAV or an HDF5 file, got a \.txt file"):
         datasets.load(tmp_path / "some.txt")
     with pytest.raises(DatasetError, match="Train/<digit>"):
         datasets.load(tmp_path)
