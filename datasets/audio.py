@@ -16,14 +16,14 @@ import numpy as np
 from spikesim.core.params import number
 from spikesim.errors import DatasetError, must
 
-from .base import TEST, TRAIN
+from .base import TEST, TRAIN, VALIDATION
 
-VALIDATION = 2
-"""In `split`: to choose by."""
 TEST_TAKES, VALIDATION_TAKES = 10, 15
 FIELDS = {"samples", "offsets", "labels", "speaker", "take", "sample_rate"}
 SHORTEST = 32
 """Samples that a recording has at least."""
+RATE = 8000
+"""Samples per second of the spoken digits."""
 
 
 class Resampled(UserWarning):
@@ -52,11 +52,14 @@ class Audio:
     def __post_init__(self) -> None:
         number("Audio.rate", self.rate, at_least=1, integer=True, unit="Hz")
         samples, lengths = np.asarray(self.samples), np.diff(self.offsets)
-        if samples.ndim != 1 or samples.dtype != np.float32 or not np.isfinite(samples).all():
-            raise DatasetError(must("Audio.samples", "(n,) float32, finite", f"{samples.dtype} {samples.shape}"))
+        if samples.ndim != 1 or samples.dtype != np.float32:
+            raise DatasetError(must("Audio.samples", "(n,) float32", f"{samples.dtype} {samples.shape}"))
+        if not (finite := np.isfinite(samples)).all():
+            first = int(np.argmin(finite))
+            raise DatasetError(must("Audio.samples", "finite", f"{samples[first]} at sample {first}"))
         if not len(lengths) or self.offsets[0] != 0 or self.offsets[-1] != len(samples) or lengths.min() < SHORTEST:
             rule = f"rising from 0 to the {len(samples)} samples, each recording at least {SHORTEST} long"
-            raise DatasetError(must("Audio.offsets", rule, f"shortest {lengths.min(initial=0)}"))
+            raise DatasetError(must("Audio.offsets", rule, f"shortest {min(lengths, default='none')}"))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -96,6 +99,13 @@ def read_fsdd(path: Path) -> Audio:
     )  # fmt: skip
 
 
+def is_wav(path: Path) -> bool:
+    """Does the file at `path` begin as WAV files do."""
+    with Path(path).open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WAVE"
+
+
 def read_wav(path: Path, label: int = 0) -> Audio:
     """One WAV file, channels mixed down (which is said)."""
     from scipy.io import wavfile
@@ -112,4 +122,7 @@ def read_wav(path: Path, label: int = 0) -> Audio:
     if heard.ndim == 2:
         warnings.warn(f"{path.name}: {heard.shape[1]} channels mixed down to one", Resampled, stacklevel=2)
         heard = heard.mean(1)
-    return Audio(heard, np.array([0, len(heard)]), np.array([label]), int(rate), np.zeros(1, np.int64), name=path.stem)
+    try:
+        return Audio(heard, np.array([0, len(heard)]), np.array([label]), int(rate), np.zeros(1, np.int64), name=path.stem)
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None

@@ -30,8 +30,9 @@ from spikesim.errors import DatasetError, ParameterError, ShapeError, must, near
 
 from .view import Box, View
 
-TRAIN, TEST = 0, 1
-PARTS = {"train": TRAIN, "test": TEST}
+TRAIN, TEST, VALIDATION = 0, 1, 2
+"""What `split` says of a row: to learn from, to judge by, to choose by."""
+PARTS = {"train": TRAIN, "test": TEST, "validation": VALIDATION}
 
 
 def _frozen(values: Any, field: str, length: int, dtype: Any = np.int64) -> np.ndarray:
@@ -45,14 +46,25 @@ def _frozen(values: Any, field: str, length: int, dtype: Any = np.int64) -> np.n
     return array
 
 
+def _named(groups: Any, field: str, length: int) -> np.ndarray:
+    array = np.asarray(groups)
+    if array.shape != (length,) or array.dtype.kind != "U":
+        raise ShapeError(must(field, f"texts of shape ({length},)", f"{array.dtype.name} {array.shape}"))
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
 class Labelled:
-    """Abstract: rows with labels, identities and perhaps a split. Subclasses are frozen dataclasses with the fields
-    labels, sample_ids, name, split, and define `subset`."""
+    """Abstract: rows with labels, identities, perhaps a split and groups. Subclasses are frozen dataclasses with the
+    fields labels, sample_ids, name, split, where they know it groups, and define `subset`."""
 
     labels: np.ndarray
     sample_ids: np.ndarray
     name: str
     split: np.ndarray | None
+    groups: np.ndarray | None = None
 
     def _check_rows(self, length: int) -> None:
         owner = type(self).__name__
@@ -61,6 +73,8 @@ class Labelled:
         object.__setattr__(self, "sample_ids", _frozen(ids, f"{owner}.sample_ids", length))
         if self.split is not None:
             object.__setattr__(self, "split", _frozen(self.split, f"{owner}.split", length, np.uint8))
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _named(self.groups, f"{owner}.groups", length))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -88,15 +102,16 @@ class Labelled:
         return rows.astype(np.int64)
 
     def indices(self, part: str) -> np.ndarray:
-        """Rows of "train" or "test"; DatasetError when the data set has no fixed split."""
+        """Rows of "train", "test" or "validation"; DatasetError when the data set has no fixed split."""
         if part not in PARTS:
-            raise ParameterError(must(f"{type(self).__name__}.part", '"train" or "test"', part, nearest(part, PARTS)))
+            rule = '"train", "test" or "validation"'
+            raise ParameterError(must(f"{type(self).__name__}.part", rule, part, nearest(part, PARTS)))
         if self.split is None:
             raise DatasetError(must(f"{type(self).__name__}.split", "given", "none", "use folds() or subset()"))
         return np.flatnonzero(self.split == PARTS[part])
 
     def part(self, name: str) -> Any:
-        """The data set of the fixed split's "train" or "test" rows."""
+        """The data set of the fixed split's "train", "test" or "validation" rows, of which there may be none."""
         return self.subset(self.indices(name))
 
     def folds(self, k: int = 5, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -114,6 +129,10 @@ class Labelled:
         counted: dict[str, Any] = {"name": self.name, "samples": len(self), "classes": self.classes}
         if self.split is not None:
             counted["train"], counted["test"] = (int((self.split == part).sum()) for part in (TRAIN, TEST))
+            if VALIDATION in self.split:
+                counted["validation"] = int((self.split == VALIDATION).sum())
+        if self.groups is not None:
+            counted["groups"] = len(np.unique(self.groups))
         return counted
 
 
@@ -125,7 +144,8 @@ class EventDataset(Labelled):
     offsets       (N + 1,) int64: recording i is offsets[i]:offsets[i + 1]
     labels        (N,) int64                      sensor       (H, W)
     sample_ids    (N,) int64, identity of a recording: what keyed draws count by (0..N-1 when None)
-    split         (N,) uint8, 0 = train, 1 = test, or None
+    split         (N,) uint8, 0 = train, 1 = test, 2 = validation, or None
+    groups        (N,) str, who or what a recording comes from (a speaker), or None
 
     `data[i]` is (EventStream, label). Raises ShapeError and DatasetError as EventStream does; read-only arrays of
     the right dtype are kept, not copied.
@@ -141,6 +161,7 @@ class EventDataset(Labelled):
     sample_ids: np.ndarray = None  # type: ignore[assignment]
     name: str = "recordings"
     split: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -158,7 +179,7 @@ class EventDataset(Labelled):
 
     @classmethod
     def joined(cls, streams: list[EventStream], labels: Any, **fields: Any) -> EventDataset:
-        """The data set of recordings given one by one; `fields` are sample_ids, name, split."""
+        """The data set of recordings given one by one; `fields` are sample_ids, name, split, groups."""
         if not streams or len({stream.sensor for stream in streams}) > 1:
             got = sorted({stream.sensor for stream in streams})
             raise DatasetError(must("EventDataset.joined.streams", "at least one, all of one sensor", got))
@@ -169,11 +190,11 @@ class EventDataset(Labelled):
     @classmethod
     def trusted(
         cls, columns: Columns, offsets: np.ndarray, labels: np.ndarray, sensor: tuple[int, int], *,
-        sample_ids: np.ndarray, name: str, split: np.ndarray | None,
+        sample_ids: np.ndarray, name: str, split: np.ndarray | None, groups: np.ndarray | None = None,
     ) -> EventDataset:  # fmt: skip
         """The data set of arrays of the right dtypes that our own code has made or checked: not checked again, and
         read-only from here on."""
-        rows = {"offsets": offsets, "labels": labels, "sample_ids": sample_ids, "split": split}
+        rows = {"offsets": offsets, "labels": labels, "sample_ids": sample_ids, "split": split, "groups": groups}
         arrays = {**columns._asdict(), **rows}
         for array in arrays.values():
             if array is not None:
@@ -203,9 +224,11 @@ class EventDataset(Labelled):
         else:
             events = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], counts)
         columns = Columns(*(getattr(self, name)[events] for name in Columns._fields))
-        split = None if self.split is None else self.split[rows]
-        fields = {"sample_ids": self.sample_ids[rows], "name": self.name, "split": split}
-        return EventDataset.trusted(columns, offsets, self.labels[rows], self.sensor, **fields)
+        split, groups = (None if of is None else of[rows] for of in (self.split, self.groups))
+        return EventDataset.trusted(
+            columns, offsets, self.labels[rows], self.sensor,
+            sample_ids=self.sample_ids[rows], name=self.name, split=split, groups=groups,
+        )  # fmt: skip
 
     def raster(self, steps: int, indices: Any = None) -> torch.Tensor:
         """Count rasters (T, N, 2, H, W) float32 of the recordings `indices` (all when None), each over its own

@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from spikesim.core.seeds import Seeds
 from spikesim.errors import DatasetError, must, nearest
 
 from . import es_imagenet, jpeg, nmnist, recording_files, shards
+from .audio import RATE, Audio, is_audio, is_wav, read_fsdd, read_wav
 from .base import ArrayDataset, EventDataset
+from .formats._hdf5 import is_hdf5
 from .images import read_images
 
 EMBEDDED = ("digits",)
@@ -26,6 +29,7 @@ PLACES = {
     "mnist": ("mnist.npz",),
     "fashion_mnist": ("fashion_mnist.npz",),
     "cifar10_jpeg": ("cifar10_jpeg.npz",),
+    "fsdd": ("fsdd.npz",),
 }
 """Names that can be loaded from files, and the files or folders each goes by."""
 RAGGED = {"t", "x", "y", "p", "offsets", "labels"}
@@ -60,7 +64,7 @@ def find(name: str | Path, *, root: Path | None = None) -> Path | None:
         return None
     if path.exists():
         return path
-    raise DatasetError(must("data", "a data set name, folder or .npz", str(name), nearest(str(name), known())))
+    raise DatasetError(must("data", "a data set name, folder or file", str(name), nearest(str(name), known())))
 
 
 def _fits(place: Path) -> bool:
@@ -85,10 +89,13 @@ def available(root: Path | None = None) -> dict[str, str]:
 
 def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDataset | ArrayDataset:
     """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, an ES-ImageNet
-    folder, a folder of classes of recordings (CIFAR10-DVS), a folder of parts (`Shards` reads it bit by bit), or an .npz.
+    folder, a folder of classes of recordings (CIFAR10-DVS), a folder of parts (`Shards` reads it bit by bit), an .npz, a WAV
+    file, or an HDF5 file of N-TIDIGITS or SHD.
 
     An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
     (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
+    Audio (samples, offsets ... of spoken digits, or a WAV file, brought to 8 kHz where above) -> EventDataset, as the cochlea
+    hears it with seeds 0; heard anew at each call, 2,500 spoken digits in some seconds.
     Raises DatasetError, in one line, on anything else.
     """
     found = find(data, root=root)
@@ -109,9 +116,26 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
             return recording_files.read_class_folder(found)
         rule = f"a folder with Train/<digit>/<id>.bin, <class>/<recording>.aedat or .mat, or {nmnist.SMALL_FILE}"
         raise DatasetError(must(f'data "{found}"', rule, "neither", nearest(str(data), known())))
-    if found.suffix != ".npz":
-        raise DatasetError(must(f'data "{found}"', "a folder or an .npz", f"a {found.suffix or 'bare'} file"))
-    return _read_npz(found)
+    return _read_file(found)
+
+
+def _read_file(path: Path) -> EventDataset | ArrayDataset:
+    """A file that holds a data set; HDF5 and WAV are known by their first bytes."""
+    if is_hdf5(path):
+        return recording_files.read_hdf5(path)
+    if path.suffix.lower() == ".wav" or is_wav(path):
+        return _heard(read_wav(path))
+    if path.suffix != ".npz":
+        rule = "a folder, an .npz, a WAV or an HDF5 file"
+        raise DatasetError(must(f'data "{path}"', rule, f"a {path.suffix or 'bare'} file"))
+    return _read_npz(path)
+
+
+def _heard(audio: Audio) -> EventDataset:
+    """What the cochlea makes of audio, of 8 kHz at most."""
+    from .cochlea import Cochlea, listen
+
+    return listen(audio.at(min(RATE, audio.rate)), Cochlea(), Seeds(0))
 
 
 def _read_npz(path: Path) -> EventDataset | ArrayDataset:
@@ -124,6 +148,8 @@ def _read_npz(path: Path) -> EventDataset | ArrayDataset:
         raise DatasetError(must(str(path), "an .npz of plain arrays", "something else", "save with np.savez")) from None
     if names >= RAGGED:
         return nmnist.read_npz(path)
+    if is_audio(names):
+        return _heard(read_fsdd(path))
     if names >= jpeg.FIELDS:
         return jpeg.read_jpegs(path)
     if x is None or y is None or (x.dtype == np.uint8 and x.ndim == 3):

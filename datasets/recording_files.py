@@ -1,4 +1,4 @@
-"""Recording files by their suffix, and folders of them, one folder a class: CIFAR10-DVS and what is kept like it.
+"""Recording files by their suffix, HDF5 files by content, and folders, one a class: CIFAR10-DVS and what is kept like it.
 
 <folder>/<class>/<anything>.aedat        classes numbered by name
 """
@@ -14,12 +14,25 @@ from spikesim.errors import DatasetError, must
 
 from . import formats
 from .base import EventDataset
+from .formats._hdf5 import opened
 
 
 def by_suffix() -> dict[str, ModuleType]:
     """Suffix -> the format that reads it (`formats`: a member says its SUFFIXES)."""
     members = [registry.get(formats, name) for name in registry.names(formats)]
     return {suffix: member for member in members for suffix in getattr(member, "SUFFIXES", ())}
+
+
+def read_hdf5(path: Path) -> EventDataset:
+    """The recordings in an HDF5 file, by the format that its arrays fit; DatasetError where they fit none."""
+    members = [registry.get(formats, name) for name in registry.names(formats)]
+    with opened(path) as file:
+        fitting = [member for member in members if hasattr(member, "fits") and member.fits(file)]
+        held = ", ".join(sorted(file)) or "nothing"
+    if not fitting:
+        raise DatasetError(must(str(path), "HDF5 of N-TIDIGITS or SHD", f"one with {held}"))
+    found: EventDataset = fitting[0].read(path)
+    return found
 
 
 def is_class_folder(path: Path) -> bool:

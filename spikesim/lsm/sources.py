@@ -14,14 +14,11 @@ import numpy as np
 
 from ..core.seeds import Seeds
 from ..datasets import load, load_images
-from ..datasets.base import TEST, TRAIN, EventDataset
+from ..datasets.base import TEST, TRAIN, VALIDATION, EventDataset
 from ..datasets.emulator import EventCamera, emulate
 from ..datasets.images import Images
 from ..errors import DatasetError, must
 from .settings import Modality
-
-VALIDATION = 2
-"""What `split` says of recordings to choose by."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -165,7 +165,7 @@ def test_files_that_are_no_data_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"an .npz of plain arrays"):
         datasets.load(tmp_path / "objects.npz")
     (tmp_path / "some.txt").write_text("x")
-    with pytest.raises(DatasetError, match=r"a folder or an \.npz"):
+    with pytest.raises(DatasetError, match=r"a folder, an \.npz, a WAV or an HDF5 file, got a \.txt file"):
         datasets.load(tmp_path / "some.txt")
     with pytest.raises(DatasetError, match="Train/<digit>"):
         datasets.load(tmp_path)
@@ -218,3 +218,18 @@ def test_pictures_of_several_sizes_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", **parts, test_jpeg=pieces[0], test_offsets=offsets[:2], test_y=np.zeros(1, np.int64))
     with pytest.raises(DatasetError, match=r"pictures of one size, \(3, 4, 4\)"):
         datasets.load(tmp_path / "two.npz")
+
+
+def test_groups_go_with_their_recordings() -> None:
+    base = recordings()
+    streams, names = [base[i][0] for i in range(12)], np.array([f"speaker {i // 4}" for i in range(12)])
+    data = EventDataset.joined(streams, base.labels, split=np.arange(12) % 3, groups=names)
+    assert data.groups is not None and data.groups.tolist() == names.tolist() and not data.groups.flags.writeable
+    assert data.subset([9, 0]).groups.tolist() == ["speaker 2", "speaker 0"]
+    assert data.part("validation").groups.tolist() == names[2::3].tolist()
+    assert data.summary()["groups"] == 3 and data.summary()["validation"] == 4
+    assert base.subset([1]).groups is None and "groups" not in base.summary() and "validation" not in base.summary()
+    with pytest.raises(ShapeError, match=r"EventDataset\.groups must be texts of shape \(12,\)"):
+        EventDataset.joined(streams, base.labels, groups=names[:11])
+    with pytest.raises(ShapeError, match=r"EventDataset\.groups must be texts"):
+        EventDataset.joined(streams, base.labels, groups=np.arange(12))
