@@ -28,7 +28,7 @@ def trained_encoders(study: Study) -> Row:
     steps = {n: study.modality(n).frames.steps for n in NAMES}
     sides = {n: {part: _rasters(study, n, part) for part in ("train", "test")} for n in NAMES}
     sets = Sets(sides["a"]["train"], sides["b"]["train"], sides["a"]["test"], sides["b"]["test"])
-    classes = [c for c in sets.classes if c not in settings.unseen]
+    classes = study.seen_of(sets.classes)
     torch.manual_seed(study.seeds.child("encoders").key & 0x7FFF_FFFF)
     model = Encoders(study.reservoirs, steps, match, study.seeds.child("encoders"))
     pairs, started = sets.training(classes), time.perf_counter()

@@ -21,6 +21,7 @@ from ..core.params import check
 from ..core.raster import SparseRaster
 from ..core.seeds import Seeds
 from ..datasets.base import EventDataset
+from ..datasets.shards import Shards
 from ..engine import run
 from ..errors import ParameterError, must
 from .reservoir import NEURONS
@@ -68,13 +69,20 @@ class Frames:
         pixels = self.side**2 if self.side else sensor[0] * sensor[1]
         return pixels * (2 if self.polarity is None else 1)
 
+    def raster(self, data: Any, rows: np.ndarray | None = None) -> SparseRaster:
+        """Recordings as event lists; `rows` of an event data set, or all."""
+        chosen = {} if rows is None else {"indices": rows}
+        found: SparseRaster = data.sparse_raster(
+            self.steps, **chosen, crop=self.box(data.sensor), polarity=self.polarity
+        )
+        return found
+
     def batches(self, data: EventDataset) -> Iterator[tuple[SparseRaster, np.ndarray]]:
         """(raster of flat inputs, sample ids), all recordings in order."""
         rows = np.arange(len(data))
         for start in range(0, len(data), BATCH):
             here = rows[start : start + BATCH]
-            raster = data.sparse_raster(self.steps, here, crop=self.box(data.sensor), polarity=self.polarity)
-            yield self.flat(raster), np.asarray(data.sample_ids)[here]
+            yield self.flat(self.raster(data, here)), np.asarray(data.sample_ids)[here]
 
     def flat(self, raster: SparseRaster) -> SparseRaster:
         """The same with one axis of inputs, and counts cut off."""
@@ -98,7 +106,7 @@ def features(
     """What a reservoir makes of recordings.
 
     network    `Reservoir.network(...)`, a chip, or any network of (T, B, inputs) -> spikes (T, B, n)
-    data       an event data set, or anything whose `batches(frames)` yields (raster, sample ids)
+    data       an event data set, recordings in parts (`Shards`), or anything whose `batches(frames)` yields (raster, sample ids)
     windows    parts of time that spikes are counted in         membrane   the last membranes beside the counts
     seeds      of the chip's reads                              ledger     counts what happened
     -> (N, windows n (+ n)). Warns where hardly a neuron fires, or nearly all always do.
@@ -148,7 +156,14 @@ def windowed(raster: SparseRaster, windows: int) -> Tensor:
 
 
 def _batches(data: Any, frames: Frames) -> Iterator[tuple[SparseRaster, np.ndarray]]:
-    return frames.batches(data) if isinstance(data, EventDataset) else data.batches(frames)
+    """Of an event data set, of recordings in parts, one part after the other, or of what makes its own."""
+    if isinstance(data, Shards):
+        for part in data.parts():
+            yield frames.flat(frames.raster(part)), np.asarray(part.sample_ids)
+    elif isinstance(data, EventDataset):
+        yield from frames.batches(data)
+    else:
+        yield from data.batches(frames)
 
 
 def _warn(rate: float) -> None:

@@ -100,7 +100,7 @@ def one_chip(
 
 def _matched(study: Study, of: dict[str, dict[str, Side]], k: int) -> Any:
     sets = Sets(of["a"]["train"], of["b"]["train"], of["a"]["test"], of["b"]["test"])
-    classes = [c for c in sets.classes if c not in study.settings.unseen]
+    classes = study.seen_of(sets.classes)
     embedding = trained(*sets.training(classes), study.settings.match, seeds=study.seeds.child("chips", k))
     return matches(embedding, sets.judged(classes))
 

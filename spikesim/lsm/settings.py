@@ -111,7 +111,8 @@ class Chips:
 class ZeroShot:
     """The `[zeroshot]` table, and the others.
 
-    unseen      the split that is looked at by itself      runs     seeds of it
+    unseen      the split that is looked at by itself      seen     classes trained on in it; empty: all others
+    runs        seeds of it
     ways        for all pairs; the best on validation pairs is judged on the rest
     null        permutations of names                      shots    labelled samples a class
     groups      also: modality b with each of its groups (speakers) held out
@@ -123,6 +124,7 @@ class ZeroShot:
     match: Contrastive = Contrastive()
     chips: Chips | None = None
     unseen: tuple[int, ...] = (8, 9)
+    seen: tuple[int, ...] = ()
     runs: int = 10
     ways: tuple[str, ...] = ("contrastive", "canonical", "procrustes")
     null: int = 100
@@ -132,7 +134,7 @@ class ZeroShot:
     attributes: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("unseen", "ways", "shots"):
+        for name in ("unseen", "seen", "ways", "shots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "attributes", tuple(tuple(row) for row in self.attributes))
         for name in ("runs", "null"):
@@ -140,6 +142,8 @@ class ZeroShot:
         check(self, "encoders", at_least=0, integer=True)
         if len(set(self.unseen)) < 2:
             raise ParameterError(must("zeroshot.unseen", "at least two classes", list(self.unseen)))
+        if set(self.unseen) & set(self.seen):
+            raise ParameterError(must("zeroshot.seen", f"without {list(self.unseen)}, the unseen", list(self.seen)))
         for way in self.ways:
             if way not in WAYS:
                 raise ParameterError(must("zeroshot.ways", f"of {', '.join(WAYS)}", way, nearest(way, WAYS)))

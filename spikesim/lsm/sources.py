@@ -16,6 +16,7 @@ from ..core.seeds import Seeds
 from ..datasets import load, load_images
 from ..datasets.base import TEST, TRAIN, VALIDATION, EventDataset
 from ..datasets.emulator import EventCamera, emulate
+from ..datasets.held_out import unseen
 from ..datasets.images import Images
 from ..errors import DatasetError, must
 from .settings import Modality
@@ -53,7 +54,7 @@ def _from_images(
 ) -> tuple[EventDataset, ...]:
     camera, events = EventCamera(), seeds.child("camera")
     if test is not None:
-        images = images.excluding(np.asarray(test.sample_ids))
+        images = unseen(images, test)
     split = images.split if images.split is not None else np.full(len(images), TRAIN)
     pool = images.subset(split == TRAIN)
     train, valid = _shared_out(pool.labels, modality.per_class, modality.validation, seeds)

@@ -144,6 +144,12 @@ class Study:
             }
         return found
 
+    def seen_of(self, classes: list[int]) -> list[int]:
+        """Those of the classes that the named split trains on."""
+        return [
+            c for c in classes if (c in self.settings.seen if self.settings.seen else c not in self.settings.unseen)
+        ]
+
     @staticmethod
     def sets(of: dict[str, dict[str, Side]], judged: str = "test") -> Sets:
         """Training samples beside those that judge: "valid" or "test"."""
@@ -164,7 +170,7 @@ class Study:
 
     def seen(self) -> Row:
         """Matches among the classes that were trained on, by seeds; prototypes and events alone beside them."""
-        classes = [c for c in self.sets(self.ideal).classes if c not in self.settings.unseen]
+        classes = self.seen_of(self.sets(self.ideal).classes)
         found: Row = {"classes": classes}
         for what, of in (("reservoir", self.ideal), ("events", self.counted)):
             sets, runs, proto = self.sets(of), dict[str, list[float]](), dict[str, list[float]]()
@@ -211,21 +217,23 @@ class Study:
     def unseen(self) -> Row:
         """The split that is named: at the last epoch over seeds, and what choosing on test samples makes of it."""
         s = self.settings
-        row = chosen_on_test(s.match, self.sets(self.ideal), s.unseen, self.seeds.child("unseen"), s.runs)
+        sets = self.sets(self.ideal)
+        row = chosen_on_test(s.match, sets, self.seen_of(sets.classes), s.unseen, self.seeds.child("unseen"), s.runs)
         return {**row, "last": _spread(row["last_epoch"])}
 
     def ways(self) -> dict[str, Way]:
         """What is tried to bring unseen classes together."""
+        table = np.array(self.settings.attributes)
+        made: dict[str, Callable[[float], Way]] = {
+            "canonical": lambda ridge: Canonical(ridge=ridge), "procrustes": Procrustes,
+            "attributes": lambda ridge: Attributes(table, ridge),
+        }  # fmt: skip
         found: dict[str, Way] = {}
         for name in self.settings.ways:
             if name == "contrastive":
                 found[name] = ByContrast(self.settings.match)
-            for ridge in RIDGES if name != "contrastive" else ():
-                label = f"{name}, ridge {ridge:g}"
-                found[label] = {
-                    "canonical": lambda r: Canonical(ridge=r), "procrustes": lambda r: Procrustes(r),
-                    "attributes": lambda r: Attributes(np.array(self.settings.attributes), r),
-                }[name](ridge)  # fmt: skip
+            else:
+                found |= {f"{name}, ridge {ridge:g}": made[name](ridge) for ridge in RIDGES}
         return found
 
     def pairs(self) -> Row:
@@ -261,7 +269,7 @@ class Study:
     def groups(self) -> Row:
         """Modality b with each of its groups (speakers) held out: trained without, judged on all of it."""
         train, test = self.parts["b"].train, self.parts["b"].test
-        names, found = sorted({str(g) for g in train.groups}), {}
+        names, found = sorted(set(np.asarray(train.groups).tolist())), {}
         a, b = self.ideal["a"], self.ideal["b"]
         for name in names:
             kept, held = np.asarray(train.groups) != name, np.asarray(test.groups) == name
@@ -271,7 +279,7 @@ class Study:
             judged = Side(b["test"].features[held], b["test"].labels[held])
             answer = probed(side.features, side.labels, judged.features) == judged.labels
             sets = Sets(a["train"], side, a["test"], judged)
-            classes = [c for c in classes_of(a["train"], side) if c not in self.settings.unseen]
+            classes = self.seen_of(classes_of(a["train"], side))
             embedding = trained(*sets.training(classes), self.settings.match, seeds=self.seeds.child("group", name))
             got = matches(embedding, sets.judged(classes))
             found[name] = {"probe": float(answer.mean()), **{self.named(n): m.accuracy for n, m in got.items()}}

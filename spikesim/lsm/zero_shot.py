@@ -138,10 +138,11 @@ def few_shots(sets: Sets, pair: tuple[int, int], shots: int, seeds: Seeds) -> fl
     return float(np.mean([m.accuracy for m in found]))
 
 
-def chosen_on_test(settings: Contrastive, sets: Sets, unseen: tuple[int, ...], seeds: Seeds, runs: int) -> Row:
+def chosen_on_test(
+    settings: Contrastive, sets: Sets, seen: list[int], unseen: tuple[int, ...], seeds: Seeds, runs: int
+) -> Row:  # fmt: skip
     """One split by `runs` seeds and every epoch: at the last epoch, and what choosing on test samples makes of it."""
     curves = np.zeros((runs, settings.training.epochs))
-    seen = [c for c in sets.classes if c not in unseen]
     sides, chance = sets.judged(unseen), 1 / len(unseen)
     for k in range(runs):
 
