@@ -61,7 +61,8 @@ def lines(result: dict[str, Any]) -> list[str]:
         f"unseen classes {unseen['unseen']}: {_percent(unseen['last']['mean'])} over {unseen['runs']} seeds (chance "
         f"{_percent(unseen['chance'])}); choosing epoch and seed on test: {_percent(unseen['best_of_all'])}",
         f"all pairs unseen in turn, {pairs['chosen']} (chosen on validation pairs): {_percent(pairs['held_out_mean'])} over "
-        f"{pairs['held_out_pairs']} pairs, chance 50 %, p = {pairs['p']:.3f} against {len(pairs['null'])} shuffles of names",
+        f"{pairs['held_out_pairs']} pairs, chance 50 %"
+        + (f", p = {pairs['p']:.3f} against {len(pairs['null'])} shuffles of names" if pairs["null"] else ""),
         "few labelled samples: "
         + ", ".join(f"{k}: {_percent(row['mean'])}" for k, row in result["few_shots"]["mean"].items())
         + " (chance 50 %)",

@@ -114,7 +114,7 @@ class ZeroShot:
     unseen      the split that is looked at by itself      seen     classes trained on in it; empty: all others
     runs        seeds of it
     ways        for all pairs; the best on validation pairs is judged on the rest
-    null        permutations of names                      shots    labelled samples a class
+    null        permutations of names, 0: none             shots    labelled samples a class
     groups      also: modality b with each of its groups (speakers) held out
     encoders    also: trained spiking encoders, for so many epochs (0: not)
     """
@@ -137,9 +137,9 @@ class ZeroShot:
         for name in ("unseen", "seen", "ways", "shots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "attributes", tuple(tuple(row) for row in self.attributes))
-        for name in ("runs", "null"):
-            check(self, name, at_least=1, integer=True)
-        check(self, "encoders", at_least=0, integer=True)
+        check(self, "runs", at_least=1, integer=True)
+        for name in ("null", "encoders"):
+            check(self, name, at_least=0, integer=True)
         if len(set(self.unseen)) < 2:
             raise ParameterError(must("zeroshot.unseen", "at least two classes", list(self.unseen)))
         if set(self.unseen) & set(self.seen):

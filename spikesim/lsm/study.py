@@ -248,12 +248,12 @@ class Study:
         best = max(on_valid, key=lambda n: on_valid[n]) if on_valid else next(iter(ways))
         test = self.sets(self.ideal)
         rows = {n: over_pairs(w, test, seeds, everything) for n, w in ways.items()}
-        self.tell("pairs: shuffled names")
+        self.tell(f"pairs: {self.settings.null} shuffles of names")
         held = _mean([r for r in rows[best] if tuple(r["pair"]) in set(judged)])
         null = shuffled_names(ways[best], test, seeds, self.settings.null, judged)
         return {
             "chance": 0.5, "on_validation_pairs": on_valid, "chosen": best, "validation_pairs": [list(p) for p in chosen_by],
-            "held_out_pairs": len(judged), "held_out_mean": held, "null": null, "p": p_value(held, null),
+            "held_out_pairs": len(judged), "held_out_mean": held, "null": null, "p": p_value(held, null) if null else None,
             "rows": rows, "means": {n: _mean(r) for n, r in rows.items()},
         }  # fmt: skip
 

@@ -105,7 +105,7 @@ def shuffled_names(
     way: Way, sets: Sets, seeds: Seeds, times: int, pairs: list[tuple[int, int]] | None = None
 ) -> list[float]:
     """Means over pairs with the names of modality b permuted, `times` of them."""
-    number("shuffled_names.times", times, at_least=1, integer=True)
+    number("shuffled_names.times", times, at_least=0, integer=True)
     found, size = [], max(sets.classes) + 1
     for k in range(times):
         here = seeds.child("null", k)

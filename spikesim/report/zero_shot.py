@@ -61,7 +61,9 @@ def pairs(row: dict[str, Any]) -> Figure:
     left.set(xlabel="match of an unseen pair (%)", ylabel="pairs", title=f"{len(shares)} pairs, {row['chosen']}")
     left.legend(frameon=False, fontsize=8)
     right.hist([100 * n for n in row["null"]], bins=20, color=PALE, label="names shuffled")
-    right.axvline(100 * row["held_out_mean"], color=SECOND, label=f"right names, p = {row['p']:.3f}")
+    right.axvline(
+        100 * row["held_out_mean"], color=SECOND, label="right names" + (f", p = {row['p']:.3f}" if row["null"] else "")
+    )
     right.set(xlabel=f"mean over {row['held_out_pairs']} held-out pairs (%)", ylabel="shuffles")
     right.legend(frameon=False, fontsize=8)
     return figure
