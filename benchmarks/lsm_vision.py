@@ -8,7 +8,7 @@ published   16 x 16 in the middle, ON, 50 bins, 256 -> 200, spike counts; three 
 tuned       all pixels, both polarities, 1000 neurons that 10 % of the inputs reach, counts of three thirds of the recording
 events      counts of events, as many features by a random projection, no reservoir
 
-real        trained on the real training folds      emulated  on emulated recordings alone      both  on both, real ones several times
+real        trained on the real training folds      emulated  on emulated recordings alone      both  on both
 emulated -> emulated: trained on nine tenths of them, judged on the rest. An emulated recording whose image a recording of the
 test fold shows is left out. The ridge's penalty, and how often real
 ones count, are chosen within the training samples. Timed: all emulated recordings from
