@@ -18,7 +18,9 @@ from benchmarks import (
     headroom,
     hundred_chips,
     jobs_scaling,
+    lsm_vision,
     table_zoo,
+    training_step,
     wires,
 )
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
@@ -135,3 +137,24 @@ def test_emulation_is_timed_by_the_code_that_writes_and_reads_parts(tmp_path: Pa
     assert [row["name"] for row in rows] == ["emulate", "check", "decode", "decode, view", "lists"]
     assert all(row["samples"] == 12 and row["seconds"] > 0 for row in rows) and 4 < rows[0]["bytes_per_event"] < 5
     assert rows[2]["events"] == rows[0]["events"] > 0 < rows[4]["entries"]
+
+
+def test_reservoirs_are_judged_on_recordings_whose_pictures_were_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same recordings as real and as emulated ones: of either fold the other is what is trained on."""
+    digits = load("digits").subset(np.arange(120))
+    monkeypatch.setattr(lsm_vision, "FOLDS", 2)
+    row = lsm_vision.measured({"setup": "published", "features": "reservoir", "seed": 0}, digits, digits)
+    assert row["samples"] == 120 and row["size"] == 200 and 0.02 < row["rate"] < 0.3
+    assert row["emulated"] < 1 and row["both_cross_entropy"] < 1
+    for name in ("real", "emulated", "both", "both_cross_entropy"):
+        assert row[name] > 0.2  # chance is 0.1
+    alone = lsm_vision.measured({"setup": "published", "features": "events", "seed": 0}, digits, digits)
+    assert alone["rate"] == 0 and alone["size"] == 200
+
+
+def test_a_training_step_of_every_contender_that_is_there() -> None:
+    rows = training_step.measured(1, 1, 4)
+    assert rows[0]["name"] == "spikesim" and rows[0]["median_s"] > 0
+    peak = training_step.peak("spikesim", 8)
+    assert peak is not None and 0 <= peak < 500
+    assert training_step.peak("nobody", 8) is None

@@ -92,7 +92,11 @@ def test_the_command_writes_the_study(file: Path, tmp_path: Path, capsys: pytest
     assert result["pairs"]["held_out_pairs"] + len(result["pairs"]["validation_pairs"]) == 10
     assert set(result["few_shots"]["mean"]) == {"1", "3"}
     chips = result["chips"]
-    assert chips["left to right"]["chip_accuracy"]["n"] == 2 and set(chips["sweeps"]) == {"read_noise", "age_s", "voltage"}
+    assert chips["left to right"]["chip_accuracy"]["n"] == 2 and set(chips["sweeps"]) == {
+        "read_noise",
+        "age_s",
+        "voltage",
+    }
     for row in chips["energy"].values():
         assert row["energy_J"]["total"] == pytest.approx(sum(row["energy_J"]["by_component"].values()))
         assert row["baselines"]["dense_gpu_peak_int8"] > 0 and "projection and match" in row["excluded"]
@@ -140,7 +144,7 @@ def test_pictures_whose_recordings_judge_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('unseen = [3, 4]', "unseen = [3]", r"zeroshot.unseen must be at least two classes"),
+        ("unseen = [3, 4]", "unseen = [3]", r"zeroshot.unseen must be at least two classes"),
         ("null = 3", "nul = 3", r"\[zeroshot\] must be made of known keys, got nul; did you mean null"),
         ('ways = ["contrastive", "canonical", "attributes"]', 'ways = ["cca"]', r"zeroshot.ways must be of"),
         ('b = "right"', 'b = "left"', r"the names of two modalities"),
