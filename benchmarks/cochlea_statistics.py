@@ -2,8 +2,8 @@
 
     SPIKESIM_SHARED=DIR python -m benchmarks.cochlea_statistics [--grid]
 
-DIR holds fsdd.npz and dvs_samples/ntidigits_sample.bs1. Writes benchmarks/results/cochlea_statistics.json. All is counted in bins of
-20 ms with at least 5 events:
+DIR holds fsdd.npz and dvs_samples/ntidigits_sample.bs1. Writes benchmarks/results/cochlea_statistics.json. All is counted in bins
+of 20 ms with at least 5 events:
 
     rate                events a second
     active              share of channels with at least 3 events
@@ -81,7 +81,8 @@ def _likeness(channel: np.ndarray, t: np.ndarray, counts: np.ndarray) -> dict[st
     np.add.at(table, (channel, step), 1)
     active, profile = set(np.flatnonzero(counts >= 5).tolist()), np.log1p(counts)
     near = {
-        f"near_{lag}": _mean([_correlation(table[c], table[c + lag]) for c in active if c + lag in active]) for lag in NEAR
+        f"near_{lag}": _mean([_correlation(table[c], table[c + lag]) for c in active if c + lag in active])
+        for lag in NEAR
     }
     return near | {f"profile_{lag}": _correlation(profile[:-lag], profile[lag:]) for lag in PROFILE}
 
@@ -100,7 +101,9 @@ def typical(streams: list[EventStream]) -> dict[str, float]:
     """Of many recordings: the median of each statistic, of correlations the mean of those there are."""
     each = [statistics(stream) for stream in streams]
     return {
-        name: _mean([row[name] for row in each]) if is_correlation(name) else float(np.median([row[name] for row in each]))
+        name: _mean([row[name] for row in each])
+        if is_correlation(name)
+        else float(np.median([row[name] for row in each]))
         for name in each[0]
     }
 
@@ -176,7 +179,11 @@ def main() -> None:
     }
     if chosen.grid:
         rows = searched(audio, real)
-        found["grid"] = {"settings": int(np.prod([len(v) for v in GRID.values()])), "compared": len(rows), "best": rows[:8]}
+        found["grid"] = {
+            "settings": int(np.prod([len(v) for v in GRID.values()])),
+            "compared": len(rows),
+            "best": rows[:8],
+        }
     write_json(RESULTS / "cochlea_statistics.json", found)
     for name, row in found["statistics"].items():
         print(f"{name:<10} {row['real']:9.3f} {row['cochlea']:9.3f}   deviation {row['deviation']:.2f}")

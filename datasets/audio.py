@@ -76,7 +76,9 @@ class Audio:
 
         warnings.warn(f"{self.name}: {self.rate} Hz brought to {rate} Hz", Resampled, stacklevel=2)
         common = math.gcd(rate, self.rate)
-        parts = [resample_poly(self[i], rate // common, self.rate // common).astype(np.float32) for i in range(len(self))]
+        parts = [
+            resample_poly(self[i], rate // common, self.rate // common).astype(np.float32) for i in range(len(self))
+        ]
         offsets = np.cumsum([0, *map(len, parts)])
         return Audio(np.concatenate(parts), offsets, self.labels, rate, self.ids, self.groups, self.split, self.name)
 
@@ -123,6 +125,8 @@ def read_wav(path: Path, label: int = 0) -> Audio:
         warnings.warn(f"{path.name}: {heard.shape[1]} channels mixed down to one", Resampled, stacklevel=2)
         heard = heard.mean(1)
     try:
-        return Audio(heard, np.array([0, len(heard)]), np.array([label]), int(rate), np.zeros(1, np.int64), name=path.stem)
+        return Audio(
+            heard, np.array([0, len(heard)]), np.array([label]), int(rate), np.zeros(1, np.int64), name=path.stem
+        )
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None

@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,7 +76,11 @@ class Counts(Labelled):
         if counts.ndim != 3 or not counts.size or counts.dtype.kind not in "biuf":
             got = f"{counts.dtype.name} {counts.shape}"
             raise DatasetError(must("Counts.counts", "numbers of shape (trials, steps, channels), none 0", got))
-        for rule, holds in (("finite", np.isfinite), ("whole", lambda c: c == np.floor(c)), ("at least 0", lambda c: c >= 0)):
+        for rule, holds in (
+            ("finite", np.isfinite),
+            ("whole", lambda c: c == np.floor(c)),
+            ("at least 0", lambda c: c >= 0),
+        ):
             if not (fine := holds(counts)).all():
                 where = tuple(int(n) for n in np.unravel_index(np.argmin(fine), counts.shape))
                 got = f"{counts[where]} in trial {where[0]}, step {where[1]}, channel {where[2]}"
@@ -111,13 +116,19 @@ class Counts(Labelled):
         """
         number("Frames.steps", frames.steps, at_least=1, at_most=self.steps, integer=True)
         if frames.side or frames.polarity == 0:
-            rule, got = "without side and not of polarity 0 for counts", f"side {frames.side}, polarity {frames.polarity}"
+            rule, got = (
+                "without side and not of polarity 0 for counts",
+                f"side {frames.side}, polarity {frames.polarity}",
+            )
             raise ParameterError(must("Frames", rule, got))
         starts = -(-np.arange(frames.steps) * self.steps // frames.steps)
         for first in range(0, len(self), BATCH):
             some = self.counts[first : first + BATCH].astype(np.float32)
             x = np.add.reduceat(some, starts, axis=1).swapaxes(0, 1)
-            yield frames.flat(SparseRaster.from_dense(torch.from_numpy(x.copy()))), self.sample_ids[first : first + BATCH]
+            yield (
+                frames.flat(SparseRaster.from_dense(torch.from_numpy(x.copy()))),
+                self.sample_ids[first : first + BATCH],
+            )
 
     def summary(self) -> dict[str, Any]:
         """What it holds: trials, classes, split, steps, channels, mean and largest count."""
@@ -163,10 +174,14 @@ def _mat(path: Path) -> dict[str, np.ndarray]:
     from scipy.io.matlab import MatReadError
 
     try:
-        return dict(loadmat(path, appendmat=False))
-    except FileNotFoundError:
-        raise DatasetError(must(str(path), "a file that can be read", "none")) from None
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(must(str(path), "a file that can be read", error.strerror or "an error")) from None
+    try:
+        return dict(loadmat(BytesIO(raw)))
     except (
         MatReadError, NotImplementedError, LookupError, ValueError, TypeError, OSError, EOFError, struct.error, zlib.error
     ):  # fmt: skip
-        raise DatasetError(must(str(path), "a whole MATLAB 5 file", "something else", 'save with "-v6" or "-v7"')) from None
+        raise DatasetError(
+            must(str(path), "a whole MATLAB 5 file", "something else", 'save with "-v6" or "-v7"')
+        ) from None

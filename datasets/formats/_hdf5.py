@@ -52,7 +52,9 @@ def stream(where: str, channels: Any, seconds: Any, count: int) -> EventStream:
         raise DatasetError(must(where, "channels and times, two lists of numbers of one length", got))
     t = seconds.astype(np.float64) * 1e6
     if not np.isfinite(t).all() or t.min(initial=0) < 0:
-        raise DatasetError(must(f"{where} times", "finite and at least 0 s", f"{t[~(t >= 0) | ~np.isfinite(t)][0] / 1e6}"))
+        raise DatasetError(
+            must(f"{where} times", "finite and at least 0 s", f"{t[~(t >= 0) | ~np.isfinite(t)][0] / 1e6}")
+        )
     if len(channels) and not (channels == np.floor(channels)).all():
         raise DatasetError(must(f"{where} channels", "whole numbers", "others"))
     if len(channels) and not (channels.min() >= 0 and channels.max() < count):

@@ -80,7 +80,9 @@ def test_audio_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nan\.wav: Audio\.samples must be finite, got nan at sample 99"):
         read_wav(tmp_path / "nan.wav")
     wavfile.write(tmp_path / "short.wav", 8000, tone(400)[:31])
-    with pytest.raises(DatasetError, match=r"short\.wav: Audio\.offsets must be rising .* at least 32 long, got shortest 31"):
+    with pytest.raises(
+        DatasetError, match=r"short\.wav: Audio\.offsets must be rising .* at least 32 long, got shortest 31"
+    ):
         read_wav(tmp_path / "short.wav")
     (tmp_path / "text.wav").write_text("no sound")
     with pytest.raises(DatasetError, match=r"text\.wav must be a WAV file that can be read") as caught:

@@ -105,7 +105,14 @@ def test_silence_is_refused_in_one_line(level: float) -> None:
 def test_settings_that_are_none_are_refused() -> None:
     with pytest.raises(ParameterError, match=r"Cochlea\.high must be below half the sample rate, 4000 Hz, got 5000"):
         listen(audio(speechlike(0)), Cochlea(high=5000.0), Seeds(0))
-    for name, value in (("channels", 0), ("low", 0.0), ("high", 50.0), ("half", 0.0), ("noise", -1.0), ("tau_us", np.nan)):
+    for name, value in (
+        ("channels", 0),
+        ("low", 0.0),
+        ("high", 50.0),
+        ("half", 0.0),
+        ("noise", -1.0),
+        ("tau_us", np.nan),
+    ):
         with pytest.raises(ParameterError, match=rf"Cochlea\.{name} must be"):
             Cochlea(**{name: value})
     with pytest.raises(DatasetError, match=r"Audio\.samples must be"):
@@ -114,4 +121,6 @@ def test_settings_that_are_none_are_refused() -> None:
 
 def test_frequencies_rise() -> None:
     f = Cochlea().frequencies
-    assert f[0] == pytest.approx(100) and f[-1] == pytest.approx(3600) and np.allclose(np.diff(np.log(f)), np.log(36) / 63)
+    assert (
+        f[0] == pytest.approx(100) and f[-1] == pytest.approx(3600) and np.allclose(np.diff(np.log(f)), np.log(36) / 63)
+    )

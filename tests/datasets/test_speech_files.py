@@ -83,7 +83,12 @@ def test_ntidigits_gives_single_digits_with_their_split_and_speaker(tmp_path: Pa
     data = datasets.load(ntidigits(tmp_path / "n-tidigits.hdf5"))
     assert isinstance(data, datasets.EventDataset) and data.sensor == (1, 64) and data.groups is not None
     assert data.labels.tolist() == [0, 3, 10, 7] and data.part("train").labels.tolist() == [0, 3, 10]
-    assert data.groups.tolist() == ["man-ad", "man-ad", "woman-cd", "man-fg"] and data.sample_ids.tolist() == [0, 1, 2, 4]
+    assert data.groups.tolist() == ["man-ad", "man-ad", "woman-cd", "man-fg"] and data.sample_ids.tolist() == [
+        0,
+        1,
+        2,
+        4,
+    ]
     channels, seconds = events(41, 64, 1)
     assert data[1][0].x.tolist() == channels.tolist() and data[1][0].t.tolist() == np.rint(seconds * 1e6).tolist()
     assert set(data.p) == {1} and not data.y.any()
