@@ -2,8 +2,8 @@
 
     SPIKESIM_SHARED=DIR python -m benchmarks.cochlea_statistics [--grid]
 
-DIR holds fsdd.npz and dvs_samples/ntidigits_sample.bs1. Writes benchmarks/results/cochlea_statistics.json. All is counted in
-bins of 20 ms with at least 5 events:
+DIR holds fsdd.npz and dvs_samples/ntidigits_sample.bs1. Writes benchmarks/results/cochlea_statistics.json. All is counted in bins
+of 20 ms with at least 5 events:
 
     rate                events a second
     active              share of channels with at least 3 events

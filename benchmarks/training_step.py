@@ -4,14 +4,14 @@ batch 128, frames shown at every step, cross-entropy on the summed outputs, Adam
     .venv-peers/bin/python -m benchmarks training_step
 
 Time: all contenders in turn in one process (see `harness`). Memory: each in a process of its own, the largest resident set
-after three steps less that before the first (weights, data and libraries are there then), so what a step needs at its peak.
+of three steps less what was resident before the first (weights, data and libraries are there then): what a step needs at its
+peak.
 The same neuron for all, beta 0.9, ATan, soft reset without a gradient where a contender can; learning rate 0.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,14 +111,21 @@ def peak(name: str, batch: int) -> float | None:
 
 
 def alone(name: str, batch: int) -> float:
-    """`peak`, within that process: a first step with one sample loads and compiles."""
+    """`peak`, within that process: a first step with one sample loads and compiles, then the largest set is forgotten."""
     torch.set_num_threads(1)
     step(*BUILDERS[name](1), targets(1))()
     run = step(*BUILDERS[name](batch), targets(batch))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")
+    before = kilobytes("VmRSS")
     for _ in range(3):
         run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (kilobytes("VmHWM") - before) / 1024
+
+
+def kilobytes(key: str) -> int:
+    """A line of this process's status."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(key)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Recordings and images with labels: readers, the embedded default, and the event-camera emulator.
+"""Recordings, images and audio with labels: readers, the embedded default, the event-camera emulator and the cochlea.
 
     from spikesim import datasets
     data = datasets.load("digits")          # embedded; or "nmnist", a folder, an .npz
@@ -15,8 +15,11 @@ if __name__ == "datasets":
     raise ImportError("import spikesim.datasets; the bare name `datasets` belongs to another package")
 
 _HOMES = {
+    "audio": ("Audio", "read_fsdd", "read_wav"),
     "base": ("ArrayDataset", "EventDataset"),
     "catalogue": ("available", "describe", "find", "load", "summary"),
+    "cochlea": ("Cochlea", "listen"),
+    "counts": ("Counts", "read_counts"),
     "digits": ("digits",),
     "emulator": ("EventCamera", "emulate"),
     "emulation": ("Size", "emulate_to"),
@@ -26,6 +29,7 @@ _HOMES = {
     "binary_frames": ("as_recordings", "as_stream"),
     "nmnist": ("read_folder", "write_folder"),
     "still_events": ("Odg", "odg", "odg_frames", "reconstructed"),
+    "rate_coding": ("RateCoded", "rate_coded"),
     "recording_files": ("read_class_folder",),
     "videos": ("VideoEvents", "video_events"),
 }
