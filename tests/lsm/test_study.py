@@ -97,6 +97,8 @@ def test_the_command_writes_the_study(file: Path, tmp_path: Path, capsys: pytest
         "age_s",
         "voltage",
     }
+    for row in (match for chip in chips["chips"] for match in chip["match"].values()):
+        assert row["gap"] == pytest.approx(row["chip"] - row["ideal"])
     for row in chips["energy"].values():
         assert row["energy_J"]["total"] == pytest.approx(sum(row["energy_J"]["by_component"].values()))
         assert row["baselines"]["dense_gpu_peak_int8"] > 0 and "projection and match" in row["excluded"]
