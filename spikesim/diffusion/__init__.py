@@ -1,0 +1,52 @@
+"""Diffusion: schedules, denoisers, samplers, and how far sampled pictures are from real ones.
+
+Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a denoiser whose answer is exact.
+"""
+
+from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
+from .mixture import GaussianMixture
+from .noise import Noise
+from .samplers import (
+    Reverse,
+    analytic_dpm,
+    analytic_reverse,
+    ddim,
+    ddim_reverse,
+    ddpm,
+    ddpm_reverse,
+    dpm_solver2,
+    image_to_image,
+    inpaint,
+    mean_squared_noise,
+    sampled,
+)
+from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading, quadratic, uniform
+
+__all__ = [
+    "CosineBetas",
+    "Denoiser",
+    "GaussianMixture",
+    "Guided",
+    "LinearBetas",
+    "Noise",
+    "Reverse",
+    "Schedule",
+    "analytic_dpm",
+    "analytic_reverse",
+    "ddim",
+    "ddim_reverse",
+    "ddpm",
+    "ddpm_reverse",
+    "dpm_solver2",
+    "even_log_snr",
+    "image_to_image",
+    "inpaint",
+    "leading",
+    "mean_squared_noise",
+    "noise_in",
+    "predicted_x0",
+    "quadratic",
+    "sampled",
+    "score",
+    "uniform",
+]
