@@ -1,8 +1,8 @@
 """A mixture of Gaussians and its exact denoiser: what samplers are measured against.
 
-    p(x_0) = sum_j w_j N(m_j, S_j);      q(x_k) = sum_j w_j N(sqrt(abar) m_j, C_j),   C_j = abar S_j + (1 - abar) I
-    score(x) = -sum_j r_j(x) C_j^-1 (x - sqrt(abar) m_j),   r_j the probability of component j given x
-    eps(x) = -sqrt(1 - abar) score(x)
+p(x_0) = sum_j w_j N(m_j, S_j);      q(x_k) = sum_j w_j N(sqrt(abar) m_j, C_j),   C_j = abar S_j + (1 - abar) I
+score(x) = -sum_j r_j(x) C_j^-1 (x - sqrt(abar) m_j),   r_j the probability of component j given x
+eps(x) = -sqrt(1 - abar) score(x)
 """
 
 from __future__ import annotations

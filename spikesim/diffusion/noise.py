@@ -1,6 +1,6 @@
 """The noise of sampled pictures, named by picture: picture i is the same in any batch, order, thread or process.
 
-    key (seeds, purpose, repeat);  counter (pixel / 4, time, picture);  four words -> four normals (`core.normals`)
+key (seeds, purpose, repeat);  counter (pixel / 4, time, picture);  four words -> four normals (`core.normals`)
 """
 
 from __future__ import annotations

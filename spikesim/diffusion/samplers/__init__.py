@@ -1,4 +1,4 @@
-"""Ways from noise to pictures. Read `reverse.py`, the loop; then `ddpm`, `ddim`, `analytic_dpm`; `dpm_solver2` is a loop of its own.
+"""Ways from noise to pictures. Read `reverse.py`, the loop; then `ddpm`, `ddim`, `analytic_dpm`; `dpm_solver2` has its own loop.
 
 Every one is (denoiser, schedule, noise, ...) -> pictures (B, C, H, W); fewer steps are a schedule of fewer steps.
 """

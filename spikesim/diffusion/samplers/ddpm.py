@@ -16,9 +16,7 @@ from .reverse import Clip, Reverse, Watch, sampled
 
 def ddpm_reverse(schedule: Schedule, *, large: bool = True) -> Reverse:
     """Its steps."""
-    return Reverse(
-        schedule, schedule.posterior_variances, schedule.betas if large else schedule.posterior_variances
-    )
+    return Reverse(schedule, schedule.posterior_variances, schedule.betas if large else schedule.posterior_variances)
 
 
 def ddpm(
