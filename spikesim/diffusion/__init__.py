@@ -32,6 +32,7 @@ from .samplers import (
     sampled,
 )
 from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading, quadratic, uniform
+from .threshold_guidance import with_thresholds
 
 __all__ = [
     "CosineBetas",
@@ -69,4 +70,5 @@ __all__ = [
     "sampled",
     "score",
     "uniform",
+    "with_thresholds",
 ]

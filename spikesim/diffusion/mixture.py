@@ -38,17 +38,19 @@ class GaussianMixture:
         self._noise_variances = torch.as_tensor(schedule.noise_variances)
 
     def __call__(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        t = t.cpu()  # float64 on the CPU, wherever x is
         kept, added = self._alphas_bar[t][:, None, None], self._noise_variances[t][:, None, None]
-        away = x.double().flatten(1)[:, None] - kept.sqrt() * self.means.flatten(1)
+        away = x.to("cpu", torch.float64).flatten(1)[:, None] - kept.sqrt() * self.means.flatten(1)
         along = torch.einsum("bjd,jde->bje", away, self.vectors)
         variances = kept * self.values + added
         logs = self.weights.log() - 0.5 * (along.square() / variances + variances.log()).sum(2)
         if condition is not None:
-            other = (condition[:, None] >= 0) & (condition[:, None] != torch.arange(len(self.weights)))
+            asked = condition.cpu()[:, None]
+            other = (asked >= 0) & (asked != torch.arange(len(self.weights)))
             logs = logs.masked_fill(other, -torch.inf)
         pulled = torch.softmax(logs, 1)[..., None] * along / variances
         back = torch.einsum("bje,jde->bd", pulled, self.vectors)
-        return (added[:, 0].sqrt() * back).view_as(x).to(x.dtype)
+        return (added[:, 0].sqrt() * back).view(x.shape).to(x)
 
     def draw(self, count: int, seeds: Seeds) -> tuple[Tensor, np.ndarray]:
         """(pictures (count, C, H, W) float64, their components (count,))."""

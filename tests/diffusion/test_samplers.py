@@ -28,6 +28,7 @@ from spikesim.diffusion import (
     mean_squared_noise,
     predicted_x0,
     quadratic,
+    sampled,
     score,
 )
 from spikesim.errors import ParameterError, ShapeError
@@ -287,6 +288,7 @@ def test_clipping_holds_the_predicted_picture() -> None:
         (lambda: image_to_image(elementwise, ddpm_reverse(FEW), noise(1), SHOWN[:1], 0), "image_to_image.strength must be"),
         (lambda: inpaint(elementwise, ddpm_reverse(FEW), noise(1), SHOWN[:1], KNOWN), "inpaint.image must be"),
         (lambda: inpaint(elementwise, ddpm_reverse(FEW), noise(1), torch.ones(1, *SHAPE), KNOWN * 1), "inpaint.known must be"),
+        (lambda: sampled(elementwise, ddpm_reverse(FEW), noise(1), start=(torch.zeros(1, *SHAPE), 11)), "sampled.start must be"),
         (lambda: Noise(ss.Seeds(0), [], SHAPE), "Noise.images must be"),
         (lambda: Noise(ss.Seeds(0), [0], (2, 2)), "Noise.shape must be"),
         (lambda: ddim(lambda x, t, condition=None: x[:, :, :, :1], FEW, noise(1)), "denoiser.output must be"),

@@ -85,7 +85,8 @@ def sampled(
     """
     schedule = reverse.schedule
     x, count = start or (noise.initial(), schedule.steps)
-    must_fit("sampled.x", x, noise)
+    must_fit("sampled.start", x, noise)
+    number("sampled.start", count, at_least=1, at_most=schedule.steps, integer=True)
     if watch:
         watch(0, x)
     repeats = pinned.repeats if pinned else 1
