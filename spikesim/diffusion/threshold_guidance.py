@@ -22,23 +22,25 @@ from ..neurons.base import Neuron
 def with_thresholds(network: Network, factor: float | Mapping[str, float]) -> Network:
     """A network with thresholds times `factor` (of every layer, or of those named), which shares everything else.
 
-    GraphError for a name that is no layer with thresholds, or where there is none; ParameterError for a factor not above 0, or that takes a
-    threshold to the membrane's rest.
+    GraphError for a name that is no layer with thresholds, or where there is none; ParameterError for a factor that is not
+    above 0, or takes a threshold to the membrane's rest.
     """
     layers = {name: module for name, module in network.nodes.items() if _has_threshold(module)}
     if not layers:
         raise GraphError(must("with_thresholds.network", "one with neurons that have thresholds", "none"))
     factors = dict(factor) if isinstance(factor, Mapping) else dict.fromkeys(layers, factor)
+    made = {}
     for name, by in factors.items():
         if name not in layers:
             rule = "a layer with thresholds"
             raise GraphError(must("with_thresholds.factor", rule, name, nearest(name, layers)))
         number(f"with_thresholds.factor[{name}]", by, above=0)
-        rest = layers[name]._buffers.get("rest")
-        if rest is not None and bool((layers[name].threshold * by <= rest).any()):
+        made[name] = scaled(layers[name], by, ("threshold",))
+        rest, threshold = made[name]._buffers.get("rest"), made[name].state_dict()["threshold"]
+        if rest is not None and bool((threshold <= rest).any()):
             rule = "so that the threshold stays above the membrane's rest"
             raise ParameterError(must(f"with_thresholds.factor[{name}]", rule, by))
-    return network.replaced({name: scaled(layers[name], by, ("threshold",)) for name, by in factors.items()})
+    return network.replaced(made)
 
 
 def _has_threshold(module: nn.Module) -> bool:
