@@ -122,6 +122,21 @@ def test_orders_of_convergence(sample, order: int) -> None:  # type: ignore[no-u
     assert slope == pytest.approx(-order, abs=0.15), found
 
 
+def test_dpm_solver_is_of_second_order_wherever_its_middle_points_are() -> None:
+    """On a schedule all of whose steps are used, its log SNR from 2 to -2 in gaps of 1 to 9: at its first step, no picture yet."""
+    found = []
+    for steps in (20, 40, 80, 160):
+        gaps = np.tile([0.1, 0.9], steps) * 4 / steps
+        kept = 1 / (1 + np.exp(-2 * (2 - np.concatenate([[0], np.cumsum(gaps)]))))
+        schedule, seen = Schedule(1 - kept / np.concatenate([[1], kept[:-1]])), []
+        dpm_solver2(gaussian(schedule), schedule, noise(64), steps, watch=lambda step, x, seen=seen: seen.append(x))
+        low, high = kept[[-1, 0]]
+        spread = ((high * 0.25 + 1 - high) / (low * 0.25 + 1 - low)) ** 0.5
+        exact = high**0.5 * 0.6 + spread * (seen[0] - low**0.5 * 0.6)
+        found.append(float((seen[-1] - exact).square().mean().sqrt()))
+    assert np.diff(np.log2(found)) == pytest.approx(-2, abs=0.15), found
+
+
 def test_the_analytic_variance_is_exact_for_a_gaussian() -> None:
     """v' - alpha v'^2 / v: the variance of x_(k-1) given x_k, v and v' the variances of either."""
     schedule, variance = FULL.fewer(20), 0.25
