@@ -40,11 +40,11 @@ _OFFSETS = ("bias", "threshold", "initial", "unit", "gain")
 """What scales with the input: offsets, not weights."""
 
 
-def scaled(module: nn.Module, factor: float) -> nn.Module:
-    """A copy of an entry node with its offsets times `factor`; weights are shared."""
+def scaled(module: nn.Module, factor: float, names: tuple[str, ...] = _OFFSETS) -> nn.Module:
+    """A copy of a node with these of its numbers times `factor`, an entry node's offsets; weights are shared."""
     fresh = copy.copy(module)
     fresh._parameters, fresh._buffers = dict(module._parameters), dict(module._buffers)
-    for name in _OFFSETS:
+    for name in names:
         parameter, buffer = fresh._parameters.get(name), fresh._buffers.get(name)
         if parameter is not None:
             fresh._parameters[name] = nn.Parameter(parameter.detach() * factor, parameter.requires_grad)

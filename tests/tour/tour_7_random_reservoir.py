@@ -14,4 +14,6 @@ chip = reservoir.chip(hardware.load_macro("taox40-projected"), ss.Seeds(0), cali
 for name, network in {"ideal": reservoir.network(ss.Seeds(0)), "chip": chip}.items():
     known, asked = (lsm.features(network, part, frames, seeds=ss.Seeds(1)) for part in (train, test))
     right = lsm.probed(known.values, train.labels, asked.values) == test.labels
-    print(f"{name}: {100 * right.mean():.1f} % of {len(test)}, chance 10 %, {100 * known.rate:.1f} % of neurons fire in a step")
+    print(
+        f"{name}: {100 * right.mean():.1f} % of {len(test)}, chance 10 %, {100 * known.rate:.1f} % of neurons fire in a step"
+    )

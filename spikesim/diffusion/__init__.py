@@ -1,0 +1,74 @@
+"""Diffusion: schedules, denoisers, samplers, and how far sampled pictures are from real ones.
+
+Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a denoiser whose answer is exact.
+"""
+
+from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
+from .metrics import (
+    Coverage,
+    Distance,
+    Share,
+    class_coverage,
+    confident_share,
+    frechet,
+    frechet_by_chance,
+    kernel_distance,
+    nearest_neighbours,
+)
+from .mixture import GaussianMixture
+from .noise import Noise
+from .samplers import (
+    Reverse,
+    analytic_dpm,
+    analytic_reverse,
+    ddim,
+    ddim_reverse,
+    ddpm,
+    ddpm_reverse,
+    dpm_solver2,
+    image_to_image,
+    inpaint,
+    mean_squared_noise,
+    sampled,
+)
+from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading, quadratic, uniform
+from .threshold_guidance import with_thresholds
+
+__all__ = [
+    "CosineBetas",
+    "Coverage",
+    "Denoiser",
+    "Distance",
+    "GaussianMixture",
+    "Guided",
+    "LinearBetas",
+    "Noise",
+    "Reverse",
+    "Schedule",
+    "Share",
+    "analytic_dpm",
+    "analytic_reverse",
+    "class_coverage",
+    "confident_share",
+    "ddim",
+    "ddim_reverse",
+    "ddpm",
+    "ddpm_reverse",
+    "dpm_solver2",
+    "even_log_snr",
+    "frechet",
+    "frechet_by_chance",
+    "image_to_image",
+    "inpaint",
+    "kernel_distance",
+    "leading",
+    "mean_squared_noise",
+    "nearest_neighbours",
+    "noise_in",
+    "predicted_x0",
+    "quadratic",
+    "sampled",
+    "score",
+    "uniform",
+    "with_thresholds",
+]

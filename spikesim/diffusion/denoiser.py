@@ -1,0 +1,78 @@
+"""What every sampler asks: a denoiser, which predicts the noise in a picture. And what follows from its answer.
+
+    x = sqrt(abar) x_0 + sqrt(1 - abar) eps;    x_0 from eps and back;    score = grad log q(x) = -eps / sqrt(1 - abar)
+
+A network, spiking or not, a closed form (`mixture.py`) or a denoiser that wraps another have this one signature, and own no
+state: a spiking network starts anew for every call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..core.params import number
+from ..errors import ParameterError, ShapeError, must
+
+
+class Denoiser(Protocol):
+    """denoise(x (B, C, H, W), t (B,) int64, condition (B, ...) or None) -> predicted noise (B, C, H, W).
+
+    t are times of the schedule that the denoiser was trained on, whatever schedule is sampled with.
+    """
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor: ...
+
+
+def predicted_x0(x: Tensor, noise: Tensor, alpha_bar: float) -> Tensor:
+    """The picture x_0 of which x is noised, if this is its noise."""
+    return (x - (1 - alpha_bar) ** 0.5 * noise) * alpha_bar**-0.5
+
+
+def noise_in(x: Tensor, x0: Tensor, alpha_bar: float) -> Tensor:
+    """The noise in x, if its picture is x0: the inverse of `predicted_x0`."""
+    return (x - alpha_bar**0.5 * x0) * (1 - alpha_bar) ** -0.5
+
+
+def score(noise: Tensor, alpha_bar: float) -> Tensor:
+    """The gradient of the log density of noised pictures, of the predicted noise."""
+    return noise * -((1 - alpha_bar) ** -0.5)
+
+
+def asked(denoiser: Denoiser, x: Tensor, time: int, condition: Tensor | None) -> Tensor:
+    """The predicted noise of a batch at one time. ShapeError where it does not have the shape of x."""
+    t = torch.full((len(x),), time, dtype=torch.int64, device=x.device)
+    noise = denoiser(x, t, condition)
+    if noise.shape != x.shape:
+        raise ShapeError(must("denoiser.output", f"{tuple(x.shape)} as its input", tuple(noise.shape)))
+    return noise
+
+
+@dataclass(frozen=True, eq=False)
+class Guided:
+    """Classifier-free guidance: eps = eps(null) + scale (eps(condition) - eps(null)).
+
+    scale   0: without the condition, 1: with it, above: more of it (w of Ho and Salimans is scale - 1)
+    null    what the denoiser learned as "no condition", of the shape of one sample's condition
+
+    Both are asked in one batch of 2 B. Ho and Salimans, "Classifier-free diffusion guidance", 2022.
+    """
+
+    denoiser: Denoiser
+    scale: float
+    null: Tensor
+
+    def __post_init__(self) -> None:
+        number("Guided.scale", self.scale, at_least=0)
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is None:
+            rule = "given, one for each picture"
+            raise ParameterError(must("Guided.condition", rule, None, "without one, sample with its denoiser"))
+        none = self.null.to(condition).expand_as(condition)
+        both = self.denoiser(torch.cat([x, x]), torch.cat([t, t]), torch.cat([none, condition]))
+        without, with_it = both.chunk(2)
+        return without + self.scale * (with_it - without)
