@@ -12,8 +12,7 @@ real        trained on the real training folds      emulated  on emulated record
 emulated -> emulated: trained on nine tenths of them, judged on the rest. An emulated recording whose image a recording of the
 test fold shows is left out. The ridge's penalty, and how often real
 ones count, are chosen within the training samples. Of the published set-up also by logistic regression, which is its
-readout (a linear layer trained with cross-entropy); there real ones count ten times and the penalty is fixed. Timed: all
-emulated recordings from files to features, with two threads.
+readout (a linear layer trained with cross-entropy); there real ones count ten times and the penalty is fixed.
 """
 
 from __future__ import annotations

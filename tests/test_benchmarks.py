@@ -18,6 +18,8 @@ from benchmarks import (
     headroom,
     hundred_chips,
     jobs_scaling,
+    lsm_speech,
+    lsm_speed,
     lsm_vision,
     table_zoo,
     training_step,
@@ -26,7 +28,7 @@ from benchmarks import (
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
 from benchmarks.table_strangers import exits, few_steps, losses, oracles
 from spikesim.datasets import load, load_images
-from spikesim.datasets.base import ArrayDataset
+from spikesim.datasets.base import ArrayDataset, EventDataset
 from spikesim.evaluation import evaluate_ann
 
 
@@ -141,15 +143,17 @@ def test_emulation_is_timed_by_the_code_that_writes_and_reads_parts(tmp_path: Pa
 
 def test_reservoirs_are_judged_on_recordings_whose_pictures_were_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same recordings as real and as emulated ones: of either fold the other is what is trained on."""
-    digits = load("digits").subset(np.arange(120))
+    digits = load("digits").subset(np.arange(300))
     monkeypatch.setattr(lsm_vision, "FOLDS", 2)
     row = lsm_vision.measured({"setup": "published", "features": "reservoir", "seed": 0}, digits, digits)
-    assert row["samples"] == 120 and row["size"] == 200 and 0.02 < row["rate"] < 0.3
+    assert row["samples"] == 300 and row["size"] == 200 and 0.02 < row["rate"] < 0.3
     assert row["emulated"] < 1 and row["both_cross_entropy"] < 1
     for name in ("real", "emulated", "both", "both_cross_entropy"):
         assert row[name] > 0.2  # chance is 0.1
     alone = lsm_vision.measured({"setup": "published", "features": "events", "seed": 0}, digits, digits)
     assert alone["rate"] == 0 and alone["size"] == 200
+    for row in lsm_speed.measure(digits, 1):
+        assert row["recordings"] == 300 and row["seconds"] > 0 and row["lists_seconds"] > 0
 
 
 def test_a_training_step_of_every_contender_that_is_there() -> None:
@@ -158,3 +162,20 @@ def test_a_training_step_of_every_contender_that_is_there() -> None:
     peak = training_step.peak("spikesim", 8)
     assert peak is not None and 0 <= peak < 500
     assert training_step.peak("nobody", 8) is None
+
+
+def test_spoken_digits_are_judged_by_takes_and_by_speakers() -> None:
+    """Two speakers, three takes of each of ten made-up words."""
+    generator = np.random.default_rng(0)
+    labels, takes = np.tile(np.arange(10), 6), np.repeat(np.arange(6), 10)
+    count, events = len(labels), 150
+    place = (generator.integers(0, 9, count * events) + 6 * np.repeat(labels, events)) % 64
+    data = EventDataset(
+        t=np.tile(np.arange(events) * 500, count), x=place,
+        y=np.zeros(count * events, int), p=np.ones(count * events, int), offsets=np.arange(0, count * events + 1, events),
+        labels=labels, sensor=(1, 64), split=np.array([0, 1, 2] * 2)[takes], groups=np.array(["ann", "bob"])[takes // 3],
+    )  # fmt: skip
+    for features in ("events", "reservoir"):
+        row = lsm_speech.measured({"setup": "published", "features": features, "seed": 0}, data)
+        assert row["samples"] == 20 and set(row["by_speaker"]) == {"ann", "bob"}
+        assert row["known"] > 0.8 and row["held_out"] == np.mean(list(row["by_speaker"].values())) > 0.8

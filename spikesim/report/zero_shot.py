@@ -85,6 +85,5 @@ def energy(rows: dict[str, Any]) -> Figure:
              edgecolor=INK, hatch="//", label="graphics card at its peak")  # fmt: skip
     axis.set_xticks(places, names)
     axis.set(ylabel="energy of a recording (µJ)")
-    axis.set_yscale("log")
     axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -1,0 +1,108 @@
+"""`python -m benchmarks.table_lsm`: tables of docs/lsm.md, from results `lsm_vision.jsonl`, `lsm_speech.jsonl`, `zeroshot.json`.
+
+zeroshot.json is that of `spikesim zeroshot benchmarks/studies/zeroshot.toml`, seed 0.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import RESULTS
+from benchmarks.table import filled, results
+from benchmarks.table_strangers import markdown
+
+PAGE = Path(__file__).parents[1] / "docs" / "lsm.md"
+WAYS = ("real", "emulated", "both", "both_cross_entropy", "emulated_to_emulated")
+Row = dict[str, Any]
+
+
+def vision(rows: list[Row]) -> str:
+    """A line per set-up and features, means over seeds."""
+    lines = []
+    for setup, features in dict.fromkeys((row["setup"], row["features"]) for row in rows):
+        mine = [row for row in rows if (row["setup"], row["features"]) == (setup, features)]
+        cells = [share([row[way] for row in mine]) if way in mine[0] else "" for way in WAYS]
+        lines.append([f"{setup}, {features}", str(mine[0]["size"]), *cells])
+    head = [
+        "",
+        "features",
+        "real",
+        "emulated",
+        "both",
+        "both, cross-entropy",
+        "emulated → emulated",
+        "60,000 to features",
+    ]
+    return markdown(head, lines)
+
+
+def speech(rows: list[Row]) -> str:
+    """A line per set-up and features, means over seeds."""
+    lines = []
+    for setup, features in dict.fromkeys((row["setup"], row["features"]) for row in rows):
+        mine = [row for row in rows if (row["setup"], row["features"]) == (setup, features)]
+        keys = ("known", "known_cross_entropy", "held_out")
+        cells = [share([row[key] for row in mine]) if key in mine[0] else "" for key in keys]
+        lines.append([f"{setup}, {features}", str(mine[0]["size"]), *cells])
+    return markdown(["", "features", "known speakers", "known, cross-entropy", "speaker held out"], lines)
+
+
+def share(values: list[float]) -> str:
+    """Percent, and the spread over seeds where there are some."""
+    text = f"{100 * np.mean(values):.1f} %"
+    return text + f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else text
+
+
+def match(study: Row) -> str:
+    """A line per direction: seen classes."""
+    seen, chips = study["seen"], study["chips"]
+    lines = []
+    for name, row in seen["reservoir"].items():
+        gap = chips[name]["gap_points"]
+        lines.append([
+            name, f"{100 * row['mean']:.1f} % ± {100 * row['sd']:.1f}", f"{100 * seen['events'][name]['mean']:.1f} %",
+            f"{100 * seen['reservoir_prototypes'][name]['mean']:.1f} %", f"{100 * seen['chance'][name]:.1f} %",
+            f"{100 * study['encoders']['accuracy'][name]:.1f} %", f"{100 * study['groups']['mean'][name]:.1f} %",
+            f"{100 * chips[name]['chip_accuracy']['mean']:.1f} %",
+            f"{gap['mean']:+.2f} ({gap['ci95'][0]:+.2f} to {gap['ci95'][1]:+.2f})",
+        ])  # fmt: skip
+    head = [
+        "", "reservoir", "events alone", "prototypes", "chance", "trained encoders", "speaker held out",
+        f"{chips[next(iter(seen['reservoir']))]['chip_accuracy']['n']} chips", "gap, points",
+    ]  # fmt: skip
+    return markdown(head, lines)
+
+
+def ways(study: Row) -> str:
+    """A line per way of bringing unseen classes together."""
+    pairs = study["pairs"]
+    lines = [
+        [name, f"{100 * pairs['on_validation_pairs'][name]:.1f} %", f"{100 * value:.1f} %"]
+        for name, value in pairs["means"].items()
+    ]
+    return markdown(["way", f"{len(pairs['validation_pairs'])} validation pairs", "all 45 pairs"], lines)
+
+
+def sweeps(study: Row) -> str:
+    """A line per value: mean gap of both directions on a few chips."""
+    lines = []
+    for key, rows in study["chips"]["sweeps"].items():
+        for row in rows:
+            cells = [f"{row[name]['gap_points']['mean']:+.1f}" for name in row if name != "value"]
+            reached = [f"{100 * row[name]['chip_accuracy']['mean']:.1f} %" for name in row if name != "value"]
+            lines.append([key, f"{row['value']:g}", ", ".join(reached), ", ".join(cells)])
+    return markdown(["", "value", "matches on chips (both directions)", "gap to the ideal twin, points"], lines)
+
+
+if __name__ == "__main__":
+    found = json.loads((RESULTS / "zeroshot.json").read_text())
+    pages = {
+        "vision": vision(results("lsm_vision")), "speech": speech(results("lsm_speech")), "match": match(found),
+        "ways": ways(found), "sweeps": sweeps(found),
+    }  # fmt: skip
+    for marker, text in pages.items():
+        filled(PAGE, marker, text)
