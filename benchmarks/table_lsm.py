@@ -35,7 +35,6 @@ def vision(rows: list[Row]) -> str:
         "both",
         "both, cross-entropy",
         "emulated → emulated",
-        "60,000 to features",
     ]
     return markdown(head, lines)
 
