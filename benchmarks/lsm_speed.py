@@ -41,7 +41,7 @@ def measured(name: str, made: Any, rounds: int) -> Row:
     features(network, made.subset(range(256)), frames, windows=windows)
     seconds = [_seconds(lambda: features(network, made, frames, windows=windows)) for _ in range(rounds)]
     parts = made.parts if hasattr(made, "parts") else lambda: [made]
-    lists = [_seconds(lambda: [frames.raster(part) for part in parts()]) for _ in range(rounds)]
+    lists = [_seconds(lambda: [frames.raster(part).idx.size for part in parts()]) for _ in range(rounds)]
     return {
         "setup": name, "neurons": reservoir.neurons, "recordings": len(made), "threads": THREADS, "seconds": min(seconds),
         "all_seconds": seconds, "lists_seconds": min(lists), "recordings_per_s": len(made) / min(seconds), "rounds": rounds,

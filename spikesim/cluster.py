@@ -142,7 +142,7 @@ class Cluster:
         try:
             value = handle.result(timeout=6 * PATIENCE_S)
         except KilledWorker:
-            raise lethal(job.name, 1 + DEATHS) from None
+            raise lethal(job.name, 1 + DEATHS, alone=False) from None
         except (CancelledError, TimeoutError, CommClosedError):
             raise self._gone() from None
         handle.release()

@@ -88,9 +88,11 @@ class LostWorkerError(Exception):
     """Internal: the process that had a job died; it may be run again."""
 
 
-def lethal(name: str, deaths: int) -> JobError:
-    """What is raised for a job on which workers die."""
-    remedy = "give it more memory, or find out what kills it"
+def lethal(name: str, deaths: int, *, alone: bool = True) -> JobError:
+    """What is raised for a job on which workers die; not `alone`: others waited on the same workers, and it may be one of them."""
+    remedy = "give it more memory, or find out what kills it" + (
+        "" if alone else ", or a job that waited on the same workers"
+    )
     return JobError(must(f"job {name}", "one that workers survive", f"{deaths} of them killed", remedy))
 
 
