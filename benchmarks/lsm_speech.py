@@ -23,7 +23,7 @@ import spikesim as ss
 from benchmarks.harness import resumed
 from spikesim.datasets import load
 from spikesim.datasets.base import TEST, TRAIN, VALIDATION
-from spikesim.lsm.features import Frames, event_counts, features
+from spikesim.lsm.extraction import Frames, event_counts, features
 from spikesim.lsm.probe import LinearProbe, Moments, best_ridge, probed
 from spikesim.lsm.reservoir import Reservoir
 from spikesim.statistics import wilson

@@ -30,7 +30,7 @@ from sklearn.linear_model import LogisticRegression
 import spikesim as ss
 from benchmarks.harness import resumed
 from spikesim.datasets import load
-from spikesim.lsm.features import Frames, event_counts, features
+from spikesim.lsm.extraction import Frames, event_counts, features
 from spikesim.lsm.probe import Moments, Standard, best_ridge
 from spikesim.lsm.reservoir import Reservoir
 from spikesim.statistics import wilson

@@ -34,7 +34,7 @@ FIELDS = ("counts", "labels")
 
 
 class Shown(Protocol):
-    """How data is shown: `spikesim.lsm.features.Frames`."""
+    """How data is shown: `spikesim.lsm.Frames`."""
 
     @property
     def steps(self) -> int:

@@ -1,11 +1,11 @@
 """Liquid state machines: fixed random reservoirs, their features, probes and projections, zero-shot match of modalities.
 
-Read `weights.py` (what is random), `reservoir.py`, `features.py`, then `contrastive.py` and `retrieval.py`; `study.py` is all
+Read `weights.py` (what is random), `reservoir.py`, `extraction.py`, then `contrastive.py` and `retrieval.py`; `study.py` is all
 of it from one TOML file.
 """
 
 from .contrastive import Contrastive, Embedding, trained
-from .features import Features, Frames, features
+from .extraction import Features, Frames, features
 from .probe import LinearProbe, probed
 from .reservoir import Reservoir
 from .retrieval import matched, prototypes, retrieved

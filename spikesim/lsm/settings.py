@@ -29,7 +29,7 @@ from ..errors import ParameterError, must, nearest
 from ..training.settings import Training
 from ..training.tables import known_keys, must_be_tables, read_tables
 from .contrastive import Contrastive
-from .features import Frames
+from .extraction import Frames
 from .reservoir import PUBLISHED, Reservoir
 from .weights import Formed, Gaussian, Weights
 

@@ -24,7 +24,7 @@ from ..fingerprint import fingerprint
 from ..statistics import mean_interval, wilson
 from .alignment import Attributes, ByContrast, Canonical, Procrustes, Way
 from .contrastive import Side, classes_of, trained
-from .features import event_counts, features
+from .extraction import event_counts, features
 from .probe import LinearProbe, probed
 from .settings import Modality, ZeroShot
 from .sources import Parts, recordings

@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from spikesim.datasets import Counts, counts, read_counts
 from spikesim.errors import DatasetError, ParameterError, ShapeError
-from spikesim.lsm.features import Frames, event_counts
+from spikesim.lsm.extraction import Frames, event_counts
 
 
 def drawn(n: int = 6, steps: int = 20, channels: int = 192) -> np.ndarray:

@@ -9,7 +9,7 @@ from spikesim.core import philox
 from spikesim.core.seeds import Seeds
 from spikesim.datasets import Images, RateCoded, rate_coded, rate_coding
 from spikesim.errors import DatasetError, ParameterError
-from spikesim.lsm.features import Frames
+from spikesim.lsm.extraction import Frames
 
 
 def images(n: int = 7, side: int = 9) -> Images:

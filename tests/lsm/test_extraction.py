@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from dataclasses import replace
 
@@ -13,8 +12,8 @@ import torch
 import spikesim as ss
 from spikesim.datasets.base import EventDataset
 from spikesim.errors import ParameterError
-from spikesim.lsm import Frames, Reservoir, features
-from spikesim.lsm.features import UselessReservoir, event_counts, windowed
+from spikesim.lsm import Frames, Reservoir, extraction, features
+from spikesim.lsm.extraction import UselessReservoir, event_counts, windowed
 
 FRAMES = Frames(12, 6, 1)
 RESERVOIR = Reservoir(36, 40, 0.9, 1.0, 0.6, 0.3)
@@ -48,7 +47,7 @@ def test_windows_add_up_and_membranes_stand_beside() -> None:
 def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     data, network = recordings(), RESERVOIR.network(ss.Seeds(0))
     whole = features(network, data, FRAMES).values
-    monkeypatch.setattr(importlib.import_module("spikesim.lsm.features"), "BATCH", 2)
+    monkeypatch.setattr(extraction, "BATCH", 2)
     assert np.array_equal(features(network, data, FRAMES).values, whole)
 
 
