@@ -18,7 +18,6 @@ readout (a linear layer trained with cross-entropy); there real ones count ten t
 from __future__ import annotations
 
 import os
-import time
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,13 +65,10 @@ def measured(case: Row, real: Any, made: Any) -> Row:
     before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        seconds = 0.0
         if case["features"] == "reservoir":
             network = reservoir.network(ss.Seeds(case["seed"]))
             first = features(network, real, frames, windows=windows)
-            started = time.perf_counter()
             second = features(network, made, frames, windows=windows)
-            seconds = time.perf_counter() - started
             own, emulated, rate = first.values, second.values, first.rate
         else:
             options = {"windows": windows, "size": windows * reservoir.neurons, "seeds": ss.Seeds(case["seed"])}
@@ -84,7 +80,7 @@ def measured(case: Row, real: Any, made: Any) -> Row:
         torch.set_num_threads(before)
     return {
         **found, "neurons": reservoir.neurons, "size": own.shape[1], "rate": rate, "chance": 0.1, "samples": len(real),
-        "emulated_recordings": len(emulated), "feature_seconds": seconds, "threads": THREADS,
+        "emulated_recordings": len(emulated), "threads": THREADS,
     }  # fmt: skip
 
 

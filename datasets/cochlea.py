@@ -72,6 +72,7 @@ class Cochlea:
         check(self, "high", above=self.low, unit="Hz")
         for name in ("noise", "refractory_us"):
             check(self, name, at_least=0)
+        check(self, "emphasis", at_least=0, at_most=1)
 
     @property
     def frequencies(self) -> np.ndarray:

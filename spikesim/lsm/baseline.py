@@ -11,12 +11,10 @@ import torch
 
 from .contrastive import Side, trained
 from .encoders import Encoders, flat_rasters, training_macs
-from .zero_shot import Row, Sets, matches
+from .zero_shot import NAMES, Row, Sets, matches
 
 if TYPE_CHECKING:
     from .study import Study
-
-NAMES = ("a", "b")
 
 
 def trained_encoders(study: Study) -> Row:

@@ -22,26 +22,21 @@ from torch.nn import functional
 
 from ..core.raster import SparseRaster
 from ..core.seeds import Seeds
-from ..network import INPUT, Edge, Network
+from ..network import Network
 from ..neurons import LIF, ToValue
 from ..readout import Mean
 from ..surrogate import Rectangular
 from .contrastive import Contrastive
-from .reservoir import BACK, INWARD, NEURONS, Reservoir, fed
+from .reservoir import Reservoir, wired
 
 
 def encoder(reservoir: Reservoir, seeds: Seeds) -> Network:
     """A reservoir's network with weights that learn, from its random ones on; readout: spikes per step."""
-    inward, back = reservoir.matrices(seeds)
-    nodes: dict[str, nn.Module] = {
-        INWARD: fed(inward), BACK: fed(back),
-        NEURONS: LIF(
-            reservoir.alpha, reservoir.threshold, reset=ToValue(0.0), strict=True, detach_reset=True,
-            surrogate=Rectangular(2 * reservoir.threshold),
-        ),
-    }  # fmt: skip
-    edges = [Edge(INPUT, INWARD), Edge(INWARD, NEURONS), Edge(NEURONS, BACK, 1), Edge(BACK, NEURONS)]
-    return Network(nodes, edges, output=NEURONS, readout=Mean(), input_shape=(reservoir.inputs,))
+    neuron = LIF(
+        reservoir.alpha, reservoir.threshold, reset=ToValue(0.0), strict=True, detach_reset=True,
+        surrogate=Rectangular(2 * reservoir.threshold),
+    )  # fmt: skip
+    return wired(*reservoir.matrices(seeds), neuron, Mean())
 
 
 class Encoders(nn.Module):

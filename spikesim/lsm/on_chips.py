@@ -23,14 +23,13 @@ from .contrastive import Side, trained
 from .probe import LinearProbe, probed
 from .reservoir import Reservoir
 from .weights import Formed
-from .zero_shot import Row, Sets, matches
+from .zero_shot import NAMES, Row, Sets, matches
 
 if TYPE_CHECKING:
     from .study import Study
 
 CALIBRATION = 64
 """Training recordings that set converter ranges."""
-NAMES = ("a", "b")
 
 
 def over_chips(study: Study) -> Row:

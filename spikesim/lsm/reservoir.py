@@ -26,7 +26,7 @@ from ..hardware.deployment import deploy
 from ..hardware.macro import Macro
 from ..network import INPUT, Edge, Network
 from ..neurons import LIF, ToValue
-from ..readout import Sum
+from ..readout import Readout, Sum
 from .weights import Formed, Gaussian, Weights
 
 INWARD, BACK, NEURONS = "in", "back", "n"
@@ -90,14 +90,8 @@ class Reservoir:
 
     def network(self, seeds: Seeds) -> Network:
         """The reservoir as a network whose output is its spikes, (T, B, inputs) -> (T, B, neurons); readout: their sum."""
-        inward, back = self.matrices(seeds)
-        nodes = {
-            INWARD: fed(inward), BACK: fed(back),
-            NEURONS: LIF(self.alpha, self.threshold, reset=ToValue(0.0), strict=True),
-        }  # fmt: skip
-        edges = [Edge(INPUT, INWARD), Edge(INWARD, NEURONS), Edge(NEURONS, BACK, 1), Edge(BACK, NEURONS)]
-        network = Network(nodes, edges, output=NEURONS, readout=Sum(), input_shape=(self.inputs,))
-        return network.eval().requires_grad_(False)
+        neuron = LIF(self.alpha, self.threshold, reset=ToValue(0.0), strict=True)
+        return wired(*self.matrices(seeds), neuron, Sum()).eval().requires_grad_(False)
 
     def chip(self, macro: Macro, seeds: Seeds, *, calibration: Tensor | None = None, **options: Any) -> Chip:
         """An emulated chip of `macro` that holds the reservoir: formed cells as they formed, other weights programmed.
@@ -148,7 +142,14 @@ class Reservoir:
         return self.spectral_radius / radius
 
 
-def fed(weight: Tensor) -> nn.Linear:
+def wired(inward: Tensor, back: Tensor, neuron: LIF, readout: Readout) -> Network:
+    """Inputs and recurrence through matrices (inputs, neurons) and (neurons, neurons) into neurons, which are the output."""
+    nodes = {INWARD: _linear(inward), BACK: _linear(back), NEURONS: neuron}
+    edges = [Edge(INPUT, INWARD), Edge(INWARD, NEURONS), Edge(NEURONS, BACK, 1), Edge(BACK, NEURONS)]
+    return Network(nodes, edges, output=NEURONS, readout=readout, input_shape=(len(inward),))
+
+
+def _linear(weight: Tensor) -> nn.Linear:
     """A linear layer without bias of a matrix (inputs, outputs)."""
     linear = nn.Linear(weight.shape[0], weight.shape[1], bias=False)
     linear.weight = nn.Parameter(weight.T.contiguous())

@@ -37,6 +37,13 @@ WEIGHTS = ("gaussian", "formed")
 WAYS = ("contrastive", "canonical", "procrustes", "attributes")
 OWN = ("like", "weights", "voltage")
 """What a table `reservoir` has beside the fields of `Reservoir`."""
+NUMBER = (int, float)
+KIND_NAMES: dict[Any, str] = {int: "whole numbers", NUMBER: "numbers", str: "names", list: "lists of numbers"}
+LISTS: dict[str, Any] = {"unseen": int, "seen": int, "ways": str, "shots": int, "attributes": list}
+CHIP_LISTS: dict[str, Any] = {"read_noise": NUMBER, "adc_bits": int, "ages": NUMBER, "voltages": NUMBER}
+"""Keys that hold lists, and of what."""
+DRAWN = {"inputs", "input_weights", "loop_weights"}
+"""Fields of `Reservoir` that the data and `weights` decide."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,7 @@ class Modality:
         given = dict(self.reservoir)
         like, kind, voltage = given.pop("like", ""), given.pop("weights", "gaussian"), given.pop("voltage", None)
         where = f"[{self.name}] reservoir"
-        known_keys(
-            "the file", f"{self.name}.reservoir", given, {f.name for f in fields(Reservoir)} - {"inputs"} | set(OWN)
-        )
+        known_keys("the file", f"{self.name}.reservoir", given, {f.name for f in fields(Reservoir)} - DRAWN | set(OWN))
         if kind not in WEIGHTS:
             raise ParameterError(must(f"{where}.weights", f"one of {', '.join(WEIGHTS)}", kind, nearest(kind, WEIGHTS)))
         if like and like not in PUBLISHED:
@@ -137,6 +142,10 @@ class ZeroShot:
         for name in ("unseen", "seen", "ways", "shots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "attributes", tuple(tuple(row) for row in self.attributes))
+        kinds = all(isinstance(n, NUMBER) for row in self.attributes for n in row)
+        if len({len(row) for row in self.attributes}) > 1 or not kinds:
+            rule, got = "rows of numbers, all of one length", f"lengths {[len(row) for row in self.attributes]}"
+            raise ParameterError(must("zeroshot.attributes", rule, got))
         check(self, "runs", at_least=1, integer=True)
         for name in ("null", "encoders"):
             check(self, name, at_least=0, integer=True)
@@ -155,29 +164,53 @@ class ZeroShot:
 def read_zero_shot(path: Path) -> ZeroShot:
     """The study that a TOML file describes; unknown or missing keys are refused."""
     tables = read_tables(path)
-    head = dict(tables.get("zeroshot", {}))
+    head = _table(f"{path} [zeroshot]", tables.get("zeroshot", {}))
     names = [head.pop(side, None) for side in ("a", "b")]
     if None in names or len(set(names)) < 2:
         raise ParameterError(must(f"{path} [zeroshot] a, b", "the names of two modalities", names))
     must_be_tables(path, tables, ("zeroshot", *names, "match", "chips"))
     known_keys(path, "zeroshot", head, {f.name for f in fields(ZeroShot)} - {"a", "b", "match", "chips"})
+    _must_be_lists(f"{path} [zeroshot]", head, LISTS)
     found: dict[str, Any] = {side: _modality(path, name, tables) for side, name in zip("ab", names)}
-    found["match"] = _match(path, dict(tables.get("match", {})))
+    found["match"] = _match(path, _table(f"{path} [match]", tables.get("match", {})))
     if "chips" in tables:
+        chips = _table(f"{path} [chips]", tables["chips"])
+        _must_be_lists(f"{path} [chips]", chips, CHIP_LISTS)
         found["chips"] = Chips(**known_keys(path, "chips", tables["chips"], {f.name for f in fields(Chips)}))
     return ZeroShot(**found, **head)
+
+
+def _table(where: str, value: Any) -> dict[str, Any]:
+    """A table of the file as a dict of our own."""
+    if not isinstance(value, dict):
+        raise ParameterError(must(where, "a table", value))
+    return dict(value)
+
+
+def _must_be_lists(where: str, table: dict[str, Any], kinds: dict[str, Any]) -> None:
+    """Refuse keys that are no list of things of their kind."""
+    for key, kind in kinds.items():
+        value = table.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
+            raise ParameterError(must(f"{where} {key}", f"a list of {KIND_NAMES[kind]}", value))
 
 
 def _modality(path: Path, name: str, tables: dict[str, Any]) -> Modality:
     if not isinstance(tables.get(name), dict) or "data" not in tables[name]:
         raise ParameterError(must(f"{path} [{name}] data", "a data set", tables.get(name, "no such table")))
     found = known_keys(path, name, dict(tables[name]), {f.name for f in fields(Modality)} - {"name"})
-    frames = known_keys(path, f"{name}.frames", found.pop("frames", {}), {f.name for f in fields(Frames)})
+    frames = known_keys(
+        path,
+        f"{name}.frames",
+        _table(f"{path} [{name}.frames]", found.pop("frames", {})),
+        {f.name for f in fields(Frames)},
+    )
+    found["reservoir"] = _table(f"{path} [{name}.reservoir]", found.get("reservoir", {}))
     return Modality(name, frames=Frames(**frames), **found)
 
 
 def _match(path: Path, found: dict[str, Any]) -> Contrastive:
-    learning = found.pop("training", {})
+    learning = _table(f"{path} [match.training]", found.pop("training", {}))
     known_keys(path, "match", found, {f.name for f in fields(Contrastive)} - {"training"})
     known_keys(path, "match.training", learning, {f.name for f in fields(Training)})
     return Contrastive(**found, training=replace(Contrastive().training, **learning))

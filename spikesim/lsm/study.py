@@ -29,6 +29,7 @@ from .probe import LinearProbe, probed
 from .settings import Modality, ZeroShot
 from .sources import Parts, recordings
 from .zero_shot import (
+    NAMES,
     Row,
     Sets,
     chosen_on_test,
@@ -40,7 +41,6 @@ from .zero_shot import (
     shuffled_names,
 )  # fmt: skip
 
-NAMES = ("a", "b")
 VALIDATION_PAIRS = 15
 """Pairs that a way is chosen by; all others judge it."""
 RIDGES = (0.1, 1.0, 10.0)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Formed:
     macro: str = MACRO
 
     def __post_init__(self) -> None:
-        self.share  # a voltage out of the measured range is refused here  # noqa: B018
+        self._forming.share(self.voltage)  # refuses a voltage out of the measured range
 
     @property
     def _forming(self) -> Any:
@@ -91,7 +91,6 @@ class Given:
     """A matrix (inputs, outputs), in units of the reservoir's `input_std` or `loop_std`."""
 
     matrix: np.ndarray
-    keeps_all: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         matrix = np.asarray(self.matrix, np.float64)

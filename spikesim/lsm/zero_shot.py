@@ -26,6 +26,8 @@ from .contrastive import Contrastive, Side, classes_of, trained
 from .probe import Standard
 from .retrieval import Match, by_prototype, matched, prototypes
 
+NAMES = ("a", "b")
+"""The modalities."""
 DIRECTIONS = (("a", "b"), ("b", "a"))
 GAIN = 10.0
 """Sharpness of the answers that few shots are matched by."""

@@ -124,3 +124,9 @@ def test_frequencies_rise() -> None:
     assert (
         f[0] == pytest.approx(100) and f[-1] == pytest.approx(3600) and np.allclose(np.diff(np.log(f)), np.log(36) / 63)
     )
+
+
+def test_emphasis_is_a_share() -> None:
+    for value in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ParameterError, match=r"Cochlea.emphasis must be a number at least 0 and at most 1"):
+            Cochlea(emphasis=value)

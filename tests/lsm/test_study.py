@@ -155,6 +155,12 @@ def test_pictures_whose_recordings_judge_are_left_out(tmp_path: Path) -> None:
         ('weights = "formed"', 'weights = "former"', r"reservoir.weights must be one of gaussian, formed"),
         ("windows = 2", "windows = 9", r"Modality.windows must be"),
         ("size = 6", "size = 0", r"Contrastive.size must be"),
+        ("unseen = [3, 4]", "unseen = 3", r"unseen must be a list of whole numbers, got 3"),
+        ("shots = [1, 3]", 'shots = ["1"]', r"shots must be a list of whole numbers"),
+        ("[0, 2]]", "[0]]", r"zeroshot.attributes must be rows of numbers, all of one length"),
+        ("frames = { steps = 5 }", "frames = 5", r"\[right.frames\] must be a table, got 5"),
+        ("voltages = [3.5]", "voltages = 3.5", r"\[chips\] voltages must be a list of numbers"),
+        ("neurons = 25", 'input_weights = "formed"', r"\[right.reservoir\] must be made of known keys"),
     ],
 )
 def test_files_are_checked_before_any_work(file: Path, old: str, new: str, message: str) -> None:
