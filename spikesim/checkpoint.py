@@ -19,6 +19,8 @@ from .core.files import folder, read_json, write_json, written
 from .errors import ArtefactError, must, nearest
 from .layers import (
     Attention,
+    Channels,
+    ClassEmbedding,
     Concat,
     CumulativeMaxPool2d,
     DelayedLinear,
@@ -27,6 +29,7 @@ from .layers import (
     MatMul,
     Multiply,
     Pointwise,
+    QuantisedReLU,
     Rearrange,
     Reduce,
     Reshape,
@@ -35,6 +38,8 @@ from .layers import (
     SparseLinear,
     SumPool2d,
     TemporalDifference,
+    TemporalScale,
+    TimeEmbedding,
     Upsample,
 )
 from .layers.sparse import Synapses
@@ -113,6 +118,12 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
     Divide: (),
     Pointwise: ("name",),
     Attention: ("scale", "causal"),
+    Channels: ("start", "stop"),
+    ClassEmbedding: ("classes", "size"),
+    TimeEmbedding: ("size",),
+    TemporalScale: ("steps",),
+    QuantisedReLU: ("levels", "shape"),
+    nn.Upsample: ("size", "scale_factor", "mode", "align_corners"),
     nn.GELU: ("approximate",),
     nn.SiLU: (),
     nn.Sigmoid: (),

@@ -33,6 +33,20 @@ class Plan:
     longest: int | None = None
 
 
+class GraphBuilder:
+    """Nodes and edges so far, while a network is put together."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, nn.Module] = {}
+        self.edges: list[Edge] = []
+
+    def add(self, name: str, module: nn.Module, *sources: str) -> str:
+        """A node fed by these (several add up, or join), its name."""
+        self.nodes[name] = module
+        self.edges += [Edge(source, name) for source in sources]
+        return name
+
+
 def nest(root: nn.Module, path: str, module: nn.Module) -> None:
     """Register `module` under its dotted path, with plain containers on the way."""
     *parents, leaf = path.split(".")

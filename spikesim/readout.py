@@ -64,11 +64,28 @@ class DelayedMean(Readout):
         return output[min(self.skip, output.shape[0] - 1) :].mean(0)
 
 
-READOUTS: dict[str, type[Readout]] = {r.kind: r for r in (Mean, Sum, DelayedMean)}
+@dataclass(frozen=True)
+class LeakySum(Readout):
+    """sum over t of decay^(T - 1 - t) times the output: a leaky membrane that never spikes, at the end of the run."""
+
+    decay: float = 0.8
+    kind: ClassVar[str] = "leaky_sum"
+
+    def __post_init__(self) -> None:
+        check(self, "decay", above=0, at_most=1)
+
+    def __call__(self, output: Tensor) -> Tensor:
+        answer = output[0]
+        for at in output[1:]:
+            answer = self.decay * answer + at
+        return answer
 
 
-def readout_of(kind: str, **options: int) -> Readout:
+READOUTS: dict[str, type[Readout]] = {r.kind: r for r in (Mean, Sum, DelayedMean, LeakySum)}
+
+
+def readout_of(kind: str, **options: float) -> Readout:
     """The readout called `kind`, as a file names it."""
     if kind not in READOUTS:
         raise ParameterError(must("Readout.kind", f"one of {', '.join(READOUTS)}", kind))
-    return READOUTS[kind](**options)
+    return READOUTS[kind](**options)  # type: ignore[arg-type]

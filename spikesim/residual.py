@@ -18,7 +18,7 @@ from torch import nn
 
 from .core.params import number
 from .errors import ParameterError, must
-from .graph import INPUT, Edge
+from .graph import INPUT, GraphBuilder
 from .network import Network
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
@@ -57,18 +57,12 @@ def residual_network(
     return Network(made.nodes, made.edges, input_shape=shape)
 
 
-class _Graph:
-    """Nodes and edges so far."""
+class _Graph(GraphBuilder):
+    """With the parts of a residual network."""
 
     def __init__(self, activation: Activation, threshold: float) -> None:
+        super().__init__()
         self.activation, self.threshold = activation, threshold
-        self.nodes: dict[str, nn.Module] = {}
-        self.edges: list[Edge] = []
-
-    def add(self, name: str, module: nn.Module, *sources: str) -> str:
-        self.nodes[name] = module
-        self.edges += [Edge(source, name) for source in sources]
-        return name
 
     def normalised(self, name: str, source: str, inputs: int, outputs: int, kernel: int, stride: int) -> str:
         """conv - BN; the name of the BN."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from . import convert, data, demo, energy, info, macros, retrain, simulate, sweep, train, zeroshot
+from . import convert, data, demo, energy, info, macros, retrain, sample, simulate, sweep, train, zeroshot
 
 app = typer.Typer(
     name="spikesim",
@@ -21,6 +21,7 @@ app.command("energy")(energy.energy)
 app.command("sweep")(sweep.sweep)
 app.command("train")(train.train)
 app.command("retrain")(retrain.retrain)
+app.command("sample")(sample.sample)
 app.command("zeroshot")(zeroshot.zeroshot)
 app.add_typer(data.app, name="data")
 app.command("macros")(macros.macros)

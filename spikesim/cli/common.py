@@ -49,7 +49,8 @@ def note(text: str) -> None:
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Any]:
-    """A progress bar on stderr (silent when stderr is no terminal); call the yielded function after each part."""
+    """A progress bar on stderr (silent when stderr is no terminal); call the yielded function after each part,
+    or with what is done of `total`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -58,8 +59,9 @@ def progress(total: int, what: str) -> Iterator[Any]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total)
 
-        def advance(description: str = what) -> None:
-            bar.update(task, advance=1, description=description)
+        def advance(description: str = what, done: float | None = None) -> None:
+            step = {"advance": 1} if done is None else {"completed": done}
+            bar.update(task, description=description, **step)  # type: ignore[arg-type]
 
         yield advance
 

@@ -19,7 +19,7 @@ from .common import Json, Out, Root, Seed, finish, note, progress
 
 
 def train(
-    file: Annotated[Path, typer.Argument(help="TOML with [experiment] (model, data, steps, loss ...) and [training].")],
+    file: Annotated[Path, typer.Argument(help="TOML with [training], and [experiment] or [diffusion].")],
     out: Out = Path("train-out"),
     data: Root = None,
     seed: Seed = 0,
@@ -28,7 +28,7 @@ def train(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Train an ANN or a spiking network from a TOML file into a folder.
+    """Train an ANN, a spiking network or a diffusion model from a TOML file into a folder.
 
     Run again to resume, to the same bits. Under `torchrun --nproc-per-node N -m spikesim train FILE` every process takes its
     share of each batch.
@@ -39,7 +39,13 @@ def train(
     from ..training import Training, accuracy_on, fit
     from ..training.experiment import read_experiment
     from ..training.processes import joined
+    from ..training.tables import read_tables
 
+    if "diffusion" in read_tables(file):
+        from .train_diffusion import train_diffusion
+
+        train_diffusion(file, out, data, seed, resume, as_json)
+        return
     experiment, training = read_experiment(file), Training.from_toml(file)
     folder(out, "--out")
     checkpoint, seeds, found = out / "checkpoint.safetensors", Seeds(seed), load(experiment.data, root=data)
@@ -53,7 +59,7 @@ def train(
             if not resume:
                 checkpoint.unlink(missing_ok=True)
         batches = experiment.batches(kept, training=True)
-        with _watched(training.epochs, len(batches)) as (watch, watch_steps):
+        with watched(training.epochs, loss.scored) as (watch, watch_steps):
             history = fit(
                 model, batches, loss, training, seeds=seeds, checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
                 validation=None if held is None else experiment.batches(held, training=False),
@@ -88,15 +94,16 @@ def _model(experiment: Any, seeds: Any) -> Any:
 
 
 @contextmanager
-def _watched(epochs: int, batches: int) -> Iterator[tuple[Any, Any]]:
-    """What is called after epochs and steps: a line per epoch, and a bar with loss, accuracy and the time that is left."""
-    with progress(epochs * batches, "training") as advance:
+def watched(epochs: int, scored: str) -> Iterator[tuple[Any, Any]]:
+    """What is called after epochs and steps: a line per epoch, and a bar with loss, score and the time that is left."""
+    with progress(epochs, "training") as advance:
 
         def step(s: Any) -> None:
-            advance(f"epoch {s.epoch}/{epochs}  loss {s.loss:.4f}  accuracy {s.accuracy:.3f}")
+            done = s.epoch - 1 + s.done / s.of
+            advance(f"epoch {s.epoch}/{epochs}  loss {s.loss:.4f}  {scored} {s.accuracy:.3f}", done)
 
         def epoch(e: Any) -> None:
-            parts = [f"epoch {e.number}/{epochs}", f"loss {e.loss:.4f}", f"accuracy {e.accuracy:.3f}"]
+            parts = [f"epoch {e.number}/{epochs}", f"loss {e.loss:.4f}", f"{scored} {e.accuracy:.3f}"]
             parts += [f"validation {e.validation:.3f}" for _ in [0] if e.validation is not None]
             parts += [f"spikes per neuron {e.spikes:.3f}" for _ in [0] if e.spikes is not None]
             note("  ".join([*parts, f"{e.seconds:.1f} s"]))
@@ -104,25 +111,32 @@ def _watched(epochs: int, batches: int) -> Iterator[tuple[Any, Any]]:
         yield epoch, step
 
 
-def _write(out: Path, result: dict[str, Any], model: Any) -> None:
+def write_log(out: Path, rows: list[dict[str, Any]], test: float | None, scored: str) -> None:
+    """The epochs as a table and a figure."""
     import csv
     import io
 
-    from safetensors.torch import save_file
-
-    from .. import checkpoint
-    from ..core.files import write_json, written
-    from ..network import Network
+    from ..core.files import written
     from ..report.figures import training_curves
 
-    rows, text = result["history"], io.StringIO()
+    text = io.StringIO()
     table = csv.DictWriter(text, list(rows[0]))
     table.writeheader()
     table.writerows(rows)
     with written(out / "log.csv") as temporary:
         temporary.write_text(text.getvalue())
     with written(out / "training.png") as temporary:
-        training_curves(rows, result["test_accuracy"]).savefig(temporary, format="png", dpi=150)
+        training_curves(rows, test, scored).savefig(temporary, format="png", dpi=150)
+
+
+def _write(out: Path, result: dict[str, Any], model: Any) -> None:
+    from safetensors.torch import save_file
+
+    from .. import checkpoint
+    from ..core.files import write_json, written
+    from ..network import Network
+
+    write_log(out, result["history"], result["test_accuracy"], "accuracy")
     if isinstance(model, Network):
         checkpoint.save(model, out / "network")
     else:

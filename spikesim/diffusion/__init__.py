@@ -1,6 +1,7 @@
 """Diffusion: schedules, denoisers, samplers, and how far sampled pictures are from real ones.
 
-Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a denoiser whose answer is exact.
+Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a denoiser whose answer is exact. Networks:
+`unet.py`, `training.py`, `model.py`, `sampling.py`.
 """
 
 from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
@@ -16,6 +17,8 @@ from .metrics import (
     nearest_neighbours,
 )
 from .mixture import GaussianMixture
+from .model import DiffusionModel, Pictures
+from .network_denoiser import NetworkDenoiser
 from .noise import Noise
 from .samplers import (
     Reverse,
@@ -31,21 +34,32 @@ from .samplers import (
     mean_squared_noise,
     sampled,
 )
+from .sampling import Sampler, Sampling
 from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading, quadratic, uniform
 from .threshold_guidance import with_thresholds
+from .training import NoisedBatches, NoisePrediction, warm_start
+from .unet import UNet
 
 __all__ = [
     "CosineBetas",
     "Coverage",
     "Denoiser",
+    "DiffusionModel",
     "Distance",
     "GaussianMixture",
     "Guided",
     "LinearBetas",
+    "NetworkDenoiser",
     "Noise",
+    "NoisePrediction",
+    "NoisedBatches",
+    "Pictures",
     "Reverse",
+    "Sampler",
+    "Sampling",
     "Schedule",
     "Share",
+    "UNet",
     "analytic_dpm",
     "analytic_reverse",
     "class_coverage",
@@ -70,5 +84,6 @@ __all__ = [
     "sampled",
     "score",
     "uniform",
+    "warm_start",
     "with_thresholds",
 ]

@@ -12,6 +12,7 @@ from ..core.operator import LinearOperator
 from .conv import Convolution
 from .difference import TemporalDifference
 from .linear import Dense
+from .planes import Channels, ClassEmbedding, TimeEmbedding
 from .pool import CumulativeMaxPool2d, SumPool2d
 from .quantised import QuantisedReLU
 from .scale import Scale
@@ -30,6 +31,7 @@ from .shape import (
     Upsample,
 )
 from .sparse import DelayedLinear, SparseLinear
+from .temporal_scale import TemporalScale
 
 
 def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator | None:
@@ -45,6 +47,8 @@ def operator_of(module: nn.Module, in_shape: tuple[int, ...]) -> LinearOperator 
 
 __all__ = [
     "Attention",
+    "Channels",
+    "ClassEmbedding",
     "Concat",
     "Convolution",
     "CumulativeMaxPool2d",
@@ -64,6 +68,8 @@ __all__ = [
     "SparseLinear",
     "SumPool2d",
     "TemporalDifference",
+    "TemporalScale",
+    "TimeEmbedding",
     "Upsample",
     "operator_of",
 ]

@@ -24,14 +24,14 @@ class QuantisedReLU(nn.Module):
     def __init__(self, levels: int, shape: tuple[int, ...] = ()) -> None:
         super().__init__()
         number("QuantisedReLU.levels", levels, at_least=1, integer=True, remedy="8 suits T = 8")
-        self.levels = levels
+        self.levels, self.shape = levels, tuple(shape)
         self.threshold = nn.Parameter(torch.ones(shape))
 
     def forward(self, z: Tensor) -> Tensor:
         return _Quantise.apply(z, self.threshold.abs().clamp(min=1e-6), self.levels)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
-        return f"levels={self.levels}, shape={tuple(self.threshold.shape)}"
+        return f"levels={self.levels}, shape={self.shape}"
 
 
 class _Quantise(torch.autograd.Function):

@@ -164,20 +164,32 @@ class LeakyNeuron(Neuron):
     def by_kernel(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         if not self.membrane_is_plain:
             return self._general_by_kernel(x, state)
-        shape, c = x.shape, self.coefficients(x)
+        c = self.coefficients(x)
+        if x.ndim == 5 and not x.is_contiguous() and all(n.numel() == 1 for n in c):
+            last = x.permute(
+                0, 1, 3, 4, 2
+            )  # torch's channels_last: neurons that are all alike keep the order they find
+            if last.is_contiguous():
+                spikes, after = self._plain_by_kernel(last, state.v.permute(0, 2, 3, 1), c)
+                return spikes.permute(0, 1, 4, 2, 3), State(after.v.permute(0, 3, 1, 2))
+        return self._plain_by_kernel(x, state.v, c)
+
+    def _plain_by_kernel(self, x: Tensor, v: Tensor, c: Coefficients) -> tuple[Tensor, State]:
+        """One compiled loop over x (T, B, *shape) from membranes v (B, *shape)."""
+        shape = x.shape
         if c.gain.requires_grad:  # the fused gradient leaves the gain out; gain x is rounded the same out here
             x, c = x * c.gain, c._replace(gain=torch.ones_like(c.gain.detach()))
         rows = [n.reshape(()) if n.numel() == 1 else n.expand(shape[2:]).reshape(-1) for n in c]
-        keep = torch.is_grad_enabled() and any(n.requires_grad for n in (x, state.v, *rows))
+        keep = torch.is_grad_enabled() and any(n.requires_grad for n in (x, v, *rows))
         if (
             not keep and not torch.compiler.is_compiling()
         ):  # the operation below is torch's way to a gradient, and slow to start
             x = x.detach().contiguous()
             out = torch.empty_like(x)
-            return out, State(run_into(x, state.v, c, self.reset.delayed, out))
+            return out, State(run_into(x, v, c, self.reset.delayed, out))
         height, rate = self.surrogate.numbers()
         spikes, last, _ = _fused_op(
-            x.reshape(*shape[:2], -1), state.v.reshape(shape[1], -1), *rows,
+            x.reshape(*shape[:2], -1), v.reshape(shape[1], -1), *rows,
             self.reset.delayed, keep, self.surrogate.code, height, rate, self.detach_reset,
         )  # fmt: skip
         return spikes.reshape(shape), State(last.reshape(shape[1:]))

@@ -166,8 +166,10 @@ def energy_beside_baselines(total: float, baselines: Mapping[str, float]) -> Fig
     return figure
 
 
-def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) -> Figure:
-    """Loss, and accuracies in percent, by epoch; the test's as a point at the end."""
+def training_curves(
+    history: Sequence[Mapping[str, Any]], test_accuracy: float | None, scored: str = "accuracy"
+) -> Figure:
+    """Loss, and accuracies (or what else is scored) in percent, by epoch; the test's as a point at the end."""
     figure, (left, right) = panels(9.6, 3.6, 2)
     epochs = [e["number"] for e in history]
     left.plot(epochs, [e["loss"] for e in history], marker="o", markersize=3, color=ACCENT)
@@ -177,8 +179,10 @@ def training_curves(history: Sequence[Mapping[str, Any]], test_accuracy: float) 
         right.plot(
             epochs, [100 * e["validation"] for e in history], marker="o", markersize=3, color=INK, label="validation"
         )
-    right.plot(epochs[-1:], [100 * test_accuracy], marker="*", markersize=11, linestyle="", color=SECOND, label="test")
-    right.set(xlabel="epoch", ylabel="accuracy (%)")
+    if test_accuracy is not None:
+        star = {"marker": "*", "markersize": 11, "linestyle": "", "color": SECOND}
+        right.plot(epochs[-1:], [100 * test_accuracy], label="test", **star)
+    right.set(xlabel="epoch", ylabel=f"{scored} (%)")
     right.legend(frameon=False)
     for axis in (left, right):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -22,7 +22,7 @@ from ..errors import ParameterError, must
 from .batches import Batch, Batches
 from .dropout import Masks, keyed_dropout
 from .health import first_not_finite
-from .losses import Loss, accuracy, spikes_per_neuron
+from .losses import Loss, spikes_per_neuron
 from .processes import Processes
 from .settings import PRECISIONS, Training
 from .state import Epoch, State
@@ -30,7 +30,7 @@ from .state import Epoch, State
 
 @dataclass(frozen=True)
 class Step:
-    """Where an epoch is: batches done of how many, mean loss and accuracy of its batches so far."""
+    """Where an epoch is: batches done of how many, mean loss and score (`Loss.scored`) of its batches so far."""
 
     epoch: int
     done: int
@@ -131,7 +131,9 @@ class _Loop:
             with self._precision():
                 value, scores = self.loss(self.model, mine.x, mine.labels)
             size = len(mine.labels)
-            met += torch.tensor([value.item() * size, accuracy(scores, mine.labels) * size, size], dtype=torch.float64)
+            met += torch.tensor(
+                [value.item() * size, self.loss.score(scores, mine.labels) * size, size], dtype=torch.float64
+            )
         met = self.processes.added(met)
         if not math.isfinite(met[0].item()):
             self._refuse(mine, index, number, float(met[0] / met[2]))
@@ -170,7 +172,7 @@ class _Loop:
 
 
 def accuracy_on(model: nn.Module, loss: Loss, batches: Batches) -> float:
-    """Share of right answers, 0..1, as the loss shows and asks; the model is put into evaluation mode. Under
+    """Mean score of the loss (the share of right answers, 0..1), as it shows and asks; the model is put into evaluation mode. Under
     `torch.distributed` every process measures its share."""
     processes, met = Processes.here(), torch.zeros(2, dtype=torch.float64)
     model.eval()
@@ -179,7 +181,8 @@ def accuracy_on(model: nn.Module, loss: Loss, batches: Batches) -> float:
             mine = processes.share(batch)
             if len(mine.labels):
                 _, scores = loss(model, mine.x, mine.labels)
-                met += torch.tensor([float((scores.argmax(1) == mine.labels).sum()), len(mine.labels)])
+                size = len(mine.labels)
+                met += torch.tensor([loss.score(scores, mine.labels) * size, size], dtype=torch.float64)
     right, samples = processes.added(met).tolist()
     return right / samples
 

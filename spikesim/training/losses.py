@@ -12,7 +12,7 @@ For outputs o_t (T, B, C) of a spiking network, logits z and labels y:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,16 @@ class Loss:
     def __call__(self, model: nn.Module, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
+    scored: ClassVar[str] = "accuracy"
+    """What `score` measures."""
+
     def shown(self, x: Tensor) -> Tensor | None:
         """A batch as a spiking network takes it, (T, B, *shape); None where it is an ANN that is trained."""
         return None
+
+    def score(self, scores: Tensor, labels: Tensor) -> float:
+        """How right a batch's scores are, at most 1; the mean over samples: their accuracy."""
+        return accuracy(scores, labels)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ Weights = dict[str, Tensor]
 class Epoch:
     """What one epoch gave.
 
-    number         from 1                            loss, accuracy  means over its batches
-    learning_rate  at its end                        validation      accuracy there, where there is one
+    number         from 1                            loss, accuracy  means over its batches (accuracy: `Loss.score`)
+    learning_rate  at its end                        validation      score there, where there is one
     spikes         per neuron and sample, at its end seconds         it took (not compared)
     """
 

@@ -1,0 +1,116 @@
+"""`spikesim sample MODEL`: pictures of a trained diffusion model; a run that was stopped keeps its finished pictures.
+
+OUT/grid.png, denoising.gif, pictures.npy (N, C, H, W) uint8, sample.json        OUT/parts   finished batches
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import Json, Out, Root, Seed, Threads, finish, limited, progress
+
+IMAGE_HELP = "Picture to start from: with --strength others like it, with --mask the rest of it."
+
+
+def sample(
+    model: Annotated[Path, typer.Argument(help="Folder that `spikesim train` of a [diffusion] TOML wrote.")],
+    n: Annotated[int, typer.Option("--n", help="Pictures.")] = 64,
+    steps: Annotated[int, typer.Option(help="Denoising steps, at most as many as the model learned.")] = 50,
+    sampler: Annotated[str, typer.Option(help="ddim, ddpm, analytic or dpm-solver-2.")] = "ddim",
+    threshold: Annotated[
+        str, typer.Option(help='Factor of all thresholds, or of some layers: "down.0.0.first.neuron=0.99,...".')
+    ] = "1",
+    labels: Annotated[str, typer.Option(help='Classes in turn, like "3" or "0,1,2", of a conditional model.')] = "",
+    guidance: Annotated[float, typer.Option(help="Scale of classifier-free guidance; 1: none.")] = 1.0,
+    image: Annotated[Path | None, typer.Option(help=IMAGE_HELP)] = None,
+    strength: Annotated[float, typer.Option(help="With --image: share of the steps that are made again.")] = 0.5,
+    mask: Annotated[Path | None, typer.Option(help="With --image: white where it is to be filled in.")] = None,
+    out: Out = Path("samples"),
+    data: Root = None,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    as_json: Json = False,
+) -> None:
+    """Sample pictures from noise into a folder. Run again to go on; the same seed gives the same pictures."""
+    from ..core.files import folder, write_json
+    from ..core.seeds import Seeds
+    from ..diffusion.model import DiffusionModel, as_bytes
+    from ..diffusion.sampling import Sampler, Sampling
+    from ..report.pictures import write_animation, write_grid
+
+    wanted = Sampling(sampler, steps, _thresholds(threshold), _labels(labels), guidance)
+    found = DiffusionModel.load(model)
+    given = None if image is None else _start(found.about, image, mask, strength)
+    seeds = Seeds(seed)
+    made = Sampler(found, wanted, seeds, given=given)
+    if sampler == "analytic":
+        made = Sampler(found, wanted, seeds, made.measured(_training_pictures(found.about, data)), given)
+    folder(out, "--out")
+    started = time.perf_counter()
+    with limited(threads), progress(made.calls(n), "sampling") as advance:
+        pictures, frames = made.into(out, n, advance)
+    seconds = time.perf_counter() - started
+    result = {
+        "model": str(model), "pictures": n, "sampler": sampler, "steps": steps, "threshold": wanted.threshold,
+        "labels": list(wanted.labels), "guidance": guidance, "seed": seed, "time_steps": found.about.steps,
+        "size": list(found.about.shape), "trained_on": found.about.data, "seconds": seconds,
+    }  # fmt: skip
+    _write(out, as_bytes(pictures))
+    write_grid(out / "grid.png", as_bytes(pictures))
+    write_animation(out / "denoising.gif", frames)
+    write_json(out / "sample.json", result)
+    finish(result, [f"{n} pictures in {seconds:.1f} s; written: {out}/grid.png, denoising.gif, pictures.npy"], as_json)
+
+
+def _write(out: Path, pictures: Any) -> None:
+    import numpy as np
+
+    from ..core.files import written
+
+    with written(out / "pictures.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, pictures, allow_pickle=False)
+
+
+def _thresholds(text: str) -> float | dict[str, float]:
+    """ "0.998" as a number, "a=0.99,b=1.01" by layer."""
+    from ..units import quantity
+
+    if "=" not in text:
+        return quantity(text, "", field="--threshold")
+    parts = (part.rsplit("=", 1) for part in text.split(","))
+    return {part[0].strip(): quantity(part[-1], "", field="--threshold") for part in parts}
+
+
+def _labels(text: str) -> tuple[int, ...]:
+    from ..errors import ParameterError, must
+
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdigit() for part in parts):
+        raise ParameterError(must("--labels", 'class numbers, like "0,1,2"', text))
+    return tuple(int(part) for part in parts)
+
+
+def _start(about: Any, image: Path, mask: Path | None, strength: float) -> Any:
+    """The picture that sampling starts from, and which of its pixels stay."""
+    import torch
+
+    from ..diffusion.model import pictures
+    from ..diffusion.sampling import Given
+    from ..report.pictures import read_picture
+
+    x = pictures(torch.from_numpy(read_picture(image, about.channels, about.size)[None]), about.size)[0]
+    if mask is None:
+        return Given(x, strength=strength)
+    white = torch.from_numpy(read_picture(mask, 1, about.size)) >= 0.5
+    return Given(x, known=~white)
+
+
+def _training_pictures(about: Any, root: Path | None) -> Any:
+    """Some of the pictures that the model was trained on."""
+    from ..diffusion.experiment import DiffusionExperiment
+
+    return DiffusionExperiment(data=about.data, size=about.size, limit=256).images(root)[0]

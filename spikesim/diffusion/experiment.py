@@ -1,0 +1,133 @@
+"""Training a diffusion model as a TOML file: `[diffusion]` beside `[training]` (`spikesim.training.Training`'s own).
+
+[diffusion]
+data = "mnist"              # images: as on the command line, or "digits"
+size = 16                   # pixels, to which they are resized
+activation = "if"           # "if" (spiking), "relu", "swish", "quantised"
+steps = 4                   # T of a spiking network
+conditional = true          # learn the classes
+start = "OUT-OF-ANOTHER"    # weights to start from: of an ANN of the same layers, or without temporal scales
+[training]
+epochs = 10
+ema = 0.999
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.params import check
+from ..core.seeds import Seeds
+from ..datasets import load, load_images
+from ..errors import ParameterError, must
+from ..training import Epoch, Step, Training, fit
+from ..training.tables import known_keys, must_be_tables, read_tables
+from .model import DiffusionModel, Pictures, pictures
+from .training import NoisedBatches, NoisePrediction, warm_start
+from .unet import UNet
+
+
+@dataclass(frozen=True)
+class DiffusionExperiment:
+    """A run: data and how it is noised, the U-Net (see `UNet`), batches (see `NoisedBatches`).
+
+    limit        first training images that are used, 0: all      validation   images held back from them
+    conditional  whether classes are learned                       start        folder of a model to start from, "": none
+    """
+
+    data: str = "digits"
+    size: int = 16
+    width: int = 32
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    blocks: int = 2
+    activation: str = "if"
+    steps: int = 4
+    norm: str = "batch"
+    temporal: bool = False
+    levels: int = 3
+    conditional: bool = False
+    schedule: str = "linear"
+    noise_steps: int = 1000
+    batch_size: int = 64
+    per_epoch: int = 0
+    without: float = 0.1
+    flip: bool = False
+    limit: int = 0
+    validation: int = 0
+    start: str = ""
+
+    def __post_init__(self) -> None:
+        check(self, "limit", at_least=0, integer=True)
+        check(self, "validation", at_least=0, integer=True)
+        self.unet(1, 0)  # what it refuses is refused before any work
+        Pictures(1, self.size, self.data, self.steps, 0, self.schedule, self.noise_steps)
+
+    @classmethod
+    def from_toml(cls, path: Path) -> DiffusionExperiment:
+        """The `[diffusion]` table; unknown keys and wrong kinds are refused."""
+        tables = read_tables(path)
+        must_be_tables(path, tables, ("diffusion", "training"))
+        found = known_keys(path, "diffusion", tables.get("diffusion", {}), {f.name for f in fields(cls)})
+        for field in fields(cls):
+            if field.name in found and not _is(found[field.name], field.default):
+                rule = f"of the kind of {field.default!r}"
+                raise ParameterError(must(f"{path} [diffusion] {field.name}", rule, found[field.name]))
+        return cls(**found)
+
+    def unet(self, channels: int, classes: int) -> UNet:
+        """The U-Net for such pictures."""
+        return UNet(
+            channels, self.size, self.width, self.multipliers, self.blocks, self.activation, self.steps, self.norm,
+            classes, self.temporal, self.levels,
+        )  # fmt: skip
+
+    def images(self, root: Path | None) -> tuple[Tensor, Tensor, int]:
+        """Training pictures (N, C, size, size) in -1..1, their labels (N,), the number of classes."""
+        found = load_images("digits").arrays() if self.data == "digits" else load(self.data, root=root)
+        found = found if found.split is None else found.part("train")
+        if self.limit:
+            found = found.subset(range(min(self.limit, len(found))))
+        return pictures(found.frames(), self.size), torch.tensor(found.labels), found.classes
+
+    def run(
+        self, training: Training, *, seeds: Seeds, root: Path | None = None, checkpoint: Path | None = None,
+        watch: Callable[[Epoch], None] | None = None, watch_steps: Callable[[Step], None] | None = None,
+    ) -> tuple[DiffusionModel, list[Epoch]]:  # fmt: skip
+        """Train; a run that was stopped goes on from `checkpoint`. The result has averaged weights where `ema` asks."""
+        images, labels, classes = self.images(root)
+        classes = classes if self.conditional else 0
+        unet = self.unet(images.shape[1], classes)
+        network = unet.network(seeds.child("weights"))
+        if self.start:
+            warm_start(network, DiffusionModel.load(self.start).network)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        about = Pictures(images.shape[1], self.size, self.data, unet.steps, classes, self.schedule, self.noise_steps)
+        schedule, held = about.whole_schedule(), self.validation
+        if held >= len(images):
+            rule = f"below {len(images)}, the training images"
+            raise ParameterError(must("DiffusionExperiment.validation", rule, held))
+        options: dict[str, Any] = {"classes": classes, "without": self.without}
+        batches = NoisedBatches(
+            images[held:], schedule, self.batch_size, labels[held:], per_epoch=self.per_epoch, flip=self.flip, **options
+        )
+        validation = NoisedBatches(images[:held], schedule, self.batch_size, labels[:held], **options) if held else None
+        history = fit(
+            network, batches, NoisePrediction(unet.steps), training, seeds=seeds, validation=validation,
+            checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
+        )  # fmt: skip
+        return DiffusionModel(network.requires_grad_(False), about), history
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether a value of a TOML file is of a default's kind."""
+    if isinstance(default, tuple):
+        return isinstance(value, list)
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return type(value) is type(default)

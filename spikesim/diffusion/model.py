@@ -1,0 +1,119 @@
+"""A trained denoiser and all that sampling needs to know, as a folder: `network.json`, `network.safetensors`, `diffusion.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .. import checkpoint
+from ..core.files import read_json, write_json
+from ..core.ledger import Ledger
+from ..core.params import check
+from ..core.seeds import Seeds
+from ..errors import ArtefactError, ParameterError, ShapeError, must, nearest
+from ..network import Network
+from .network_denoiser import NetworkDenoiser
+from .schedule import CosineBetas, LinearBetas, Schedule
+from .threshold_guidance import with_thresholds
+
+FORMAT = 1
+SCHEDULES: dict[str, type[LinearBetas | CosineBetas]] = {"linear": LinearBetas, "cosine": CosineBetas}
+RANGE = (-1.0, 1.0)
+"""Of pictures, black to white."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a model was trained on, and how it was noised.
+
+    channels, size   of pictures in -1..1     data      their name         classes   that it can be asked for
+    schedule         "linear" or "cosine"     noise_steps                  steps     T of a spiking network, 1 of an ANN
+    """
+
+    channels: int
+    size: int
+    data: str
+    steps: int
+    classes: int = 0
+    schedule: str = "linear"
+    noise_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "size", "steps", "noise_steps"):
+            check(self, name, at_least=1, integer=True)
+        check(self, "classes", at_least=0, integer=True)
+        if self.schedule not in SCHEDULES:
+            rule = f"one of {', '.join(SCHEDULES)}"
+            raise ParameterError(must("diffusion.schedule", rule, self.schedule, nearest(self.schedule, SCHEDULES)))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of a picture."""
+        return self.channels, self.size, self.size
+
+    def whole_schedule(self) -> Schedule:
+        """Of all steps that training drew from."""
+        return SCHEDULES[self.schedule](self.noise_steps).schedule()
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusionModel:
+    """A network that predicts noise, and what it was trained on."""
+
+    network: Network
+    about: Pictures
+
+    def denoiser(
+        self, *, threshold: float | Mapping[str, float] = 1.0, seeds: Seeds | None = None, ledger: Ledger | None = None
+    ) -> NetworkDenoiser:
+        """What samplers ask. threshold: all neurons' times this, or some layers' by name (`with_thresholds`)."""
+        network = self.network if threshold == 1.0 else with_thresholds(self.network, threshold)
+        return NetworkDenoiser(network, self.about.steps, self.about.classes, None, seeds, ledger)
+
+    def with_network(self, network: Network, steps: int | None = None) -> DiffusionModel:
+        """Another network of the same pictures: converted, guided or on a chip; T where it changed."""
+        return DiffusionModel(network, replace(self.about, steps=steps or self.about.steps))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the folder."""
+        where = checkpoint.save(self.network, path)
+        write_json(where / "diffusion.json", {"format": FORMAT, **asdict(self.about)})
+        return where
+
+    @classmethod
+    def load(cls, path: str | Path) -> DiffusionModel:
+        """The model of a folder that `save` wrote, or of a training's output. ArtefactError where it is none."""
+        where = Path(path)
+        where = where / "model" if (where / "model" / "diffusion.json").exists() else where
+        about = read_json(where / "diffusion.json")
+        known = {f.name for f in fields(Pictures)}
+        if not isinstance(about, dict) or about.get("format") != FORMAT or set(about) != {"format", *known}:
+            rule = f"format {FORMAT} with {', '.join(sorted(known))}"
+            raise ArtefactError(must(str(where / "diffusion.json"), rule, about, "save it with this version"))
+        model = cls(checkpoint.load(where), Pictures(**{k: about[k] for k in known}))
+        takes = model.network.input_shape
+        if takes is not None and tuple(takes[1:]) != model.about.shape[1:]:
+            rule = f"{model.about.size} pixels wide, as diffusion.json says"
+            raise ArtefactError(must(str(where / "network.json"), rule, takes))
+        model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
+
+
+def pictures(x: Tensor, size: int) -> Tensor:
+    """Images (N, C, H, W) in 0..1 -> (N, C, size, size) in -1..1, resized by area where they shrink (bilinear, antialiased)."""
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        raise ShapeError(must("diffusion.data", "images (N, 1 or 3, H, W)", tuple(x.shape)))
+    if x.shape[2:] != (size, size):
+        x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
+    return (x * 2 - 1).clamp(*RANGE)
+
+
+def as_bytes(x: Tensor) -> Any:
+    """Pictures in -1..1 -> uint8 numpy array of the same shape, rounded."""
+    return ((x.clamp(*RANGE) + 1) * 127.5).round().to(torch.uint8).numpy()

@@ -1,0 +1,70 @@
+"""A network as a denoiser: picture, time and class as planes side by side, shown at every step, from silence every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..core.ledger import Ledger
+from ..core.params import check
+from ..core.seeds import Seeds
+from ..engine import run
+from ..errors import ParameterError, ShapeError, must
+from ..execution import Engine, Fused
+from ..network import Network
+
+
+def planes(x: Tensor, t: Tensor, condition: Tensor | None, classes: int) -> Tensor:
+    """x (B, C, H, W), times t (B,), classes (B,) where there are any -> (B, C + 1 (+ 1), H, W); no condition is class `classes`.
+
+    ShapeError for a condition that is no class number for each picture; ParameterError for one of a network without classes.
+    """
+    parts = [x, _plane(t, x)]
+    if classes:
+        labels = torch.full_like(t, classes) if condition is None else torch.as_tensor(condition)
+        if labels.shape != t.shape or labels.is_floating_point():
+            raise ShapeError(must("denoiser.condition", f"({len(t)},) class numbers", tuple(labels.shape)))
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) <= classes:
+            got = f"{int(labels.min())} to {int(labels.max())}"
+            raise ParameterError(must("denoiser.condition", f"from 0 to {classes} (none of them)", got))
+        parts.append(_plane(labels, x))
+    elif condition is not None:
+        rule = "absent: this network learned no classes"
+        raise ParameterError(must("denoiser.condition", rule, "one", "train with [diffusion] classes"))
+    return torch.cat(parts, 1)
+
+
+def _plane(number: Tensor, like: Tensor) -> Tensor:
+    return number.to(like).reshape(-1, 1, 1, 1).expand(-1, 1, *like.shape[2:])
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkDenoiser:
+    """A U-Net (`unet.py`), or what was converted or deployed from one, as every sampler asks it.
+
+    network   its input is (C + 1 (+ 1), H, W)            steps    T that each call runs, from the initial state
+    classes   that it learned                             engine   dense by default: a U-Net's activity is high
+    seeds     of chips' reads: drawn anew at every diffusion time, by picture (`sample_ids`, else rows' numbers)
+    ledger    counts what all calls do
+    """
+
+    network: Network
+    steps: int
+    classes: int = 0
+    engine: Engine | None = None
+    seeds: Seeds | None = None
+    ledger: Ledger | None = None
+
+    def __post_init__(self) -> None:
+        check(self, "steps", at_least=1, integer=True)
+        check(self, "classes", at_least=0, integer=True)
+
+    def __call__(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        seeds = None if self.seeds is None else self.seeds.child("time", int(t[0]))
+        shown = planes(x, t, condition, self.classes)
+        found = run(
+            self.network, shown, steps=self.steps, engine=self.engine or Fused(), seeds=seeds, ledger=self.ledger
+        )
+        return found.readout

@@ -1,0 +1,240 @@
+"""Sampling from a model by the name of a sampler, into a folder where finished pictures stay.
+
+OUT/parts/pictures-FIRST.npy   finished batches, float32 in -1..1 (a stopped run goes on behind them)
+OUT/parts/frames.npy           the first pictures on their way from noise, uint8
+OUT/parts/settings.json        what they were made with: another run's pictures are not mixed in
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..core.files import folder, read_json, write_json, written
+from ..core.params import check, number
+from ..core.seeds import Seeds
+from ..errors import ArtefactError, ParameterError, must, nearest
+from ..fingerprint import fingerprint
+from .denoiser import Denoiser, Guided
+from .model import RANGE, DiffusionModel, as_bytes
+from .noise import Noise
+from .samplers import (
+    Reverse,
+    analytic_reverse,
+    ddim_reverse,
+    ddpm_reverse,
+    dpm_solver2,
+    image_to_image,
+    inpaint,
+    mean_squared_noise,
+    sampled,
+)
+from .schedule import Schedule
+
+SAMPLERS = ("ddim", "ddpm", "analytic", "dpm-solver-2")
+BATCH = 64
+FRAMES, SHOWN = 40, 16
+"""Frames that are kept of the way, of so many pictures."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are made.
+
+    sampler, steps   one of `SAMPLERS`; calls of the denoiser (dpm-solver-2: rounded down to 2 n + 1)
+    threshold        all thresholds times this, or {layer: factor} (`threshold_guidance.py`)
+    labels           classes in turn: picture i is of labels[i mod len]; none: unconditional
+    guidance         scale of classifier-free guidance, 1: none
+    """
+
+    sampler: str = "ddim"
+    steps: int = 50
+    threshold: float | dict[str, float] = 1.0
+    labels: tuple[int, ...] = ()
+    guidance: float = 1.0
+    clip: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if self.sampler not in SAMPLERS:
+            rule = f"one of {', '.join(SAMPLERS)}"
+            raise ParameterError(must("sample.sampler", rule, self.sampler, nearest(self.sampler, SAMPLERS)))
+        check(self, "steps", at_least=3 if self.sampler == "dpm-solver-2" else 1, integer=True)
+        factors = self.threshold.values() if isinstance(self.threshold, dict) else (self.threshold,)
+        for factor in factors:
+            number("sample.threshold", factor, above=0, remedy="1 leaves thresholds as they were trained")
+        check(self, "guidance", at_least=0)
+        if self.guidance != 1 and not self.labels:
+            raise ParameterError(must("sample.guidance", "1 without labels", self.guidance, "name classes"))
+
+    def reverse(self, schedule: Schedule, squared: np.ndarray | None = None) -> Reverse:
+        """Steps of the samplers that ask once a step; `squared` is what "analytic" needs (`mean_squared_noise`)."""
+        if self.sampler == "analytic":
+            if squared is None:
+                raise ParameterError(must("sample.sampler", "given training pictures for analytic", "none"))
+            return analytic_reverse(schedule, squared, data_range=RANGE)
+        return ddpm_reverse(schedule) if self.sampler == "ddpm" else ddim_reverse(schedule)
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """A picture (C, H, W) that all others start from: made again by a share of the steps (`strength`), or filled in
+    around the pixels that stay (`known` (1 or C, H, W) bool), every step `repeats` times."""
+
+    image: Tensor
+    strength: float = 0.5
+    known: Tensor | None = None
+    repeats: int = 4
+
+    def __post_init__(self) -> None:
+        check(self, "strength", above=0, at_most=1)
+        check(self, "repeats", at_least=1, integer=True)
+
+    def sampled(self, denoiser: Denoiser, reverse: Reverse, noise: Noise, **options: Any) -> Tensor:
+        """One picture for each of the noise's."""
+        images = self.image.expand(len(noise.images), *self.image.shape)
+        if self.known is None:
+            return image_to_image(denoiser, reverse, noise, images, self.strength, **options)
+        return inpaint(denoiser, reverse, noise, images, self.known[None], repeats=self.repeats, **options)
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """A model and how it is sampled from.
+
+    seeds   of noise, and of chips' reads        squared   see `Sampling.reverse`, of `few()`
+    given   a picture to start from
+    Picture i depends on its number alone: not on which others are made with it (to the rounding of the network's sums).
+    """
+
+    model: DiffusionModel
+    sampling: Sampling
+    seeds: Seeds
+    squared: np.ndarray | None = None
+    given: Given | None = None
+    denoiser: Denoiser = field(init=False)
+
+    def __post_init__(self) -> None:
+        about, wanted = self.model.about, self.sampling
+        number(
+            "sample.steps", wanted.steps, at_most=about.noise_steps, integer=True,
+            remedy=f"the model learned {about.noise_steps} steps",
+        )  # fmt: skip
+        if wanted.labels and not about.classes:
+            raise ParameterError(must("sample.labels", "none: the model learned no classes", list(wanted.labels)))
+        for label in wanted.labels:
+            number("sample.labels", label, at_least=0, below=about.classes, integer=True)
+        if self.given is not None and wanted.sampler == "dpm-solver-2":
+            raise ParameterError(
+                must("sample.sampler", "ddim, ddpm or analytic, to start from a picture", wanted.sampler)
+            )
+        plain: Denoiser = self.model.denoiser(threshold=wanted.threshold, seeds=self.seeds.child("reads"))
+        if wanted.guidance != 1:
+            plain = Guided(plain, wanted.guidance, torch.tensor(about.classes))
+        object.__setattr__(self, "denoiser", plain)
+
+    def few(self) -> Schedule:
+        """The schedule that is sampled with."""
+        return self.model.about.whole_schedule().fewer(self.sampling.steps)
+
+    def measured(self, data: Tensor) -> np.ndarray:
+        """What the analytic sampler needs, from training pictures."""
+        return mean_squared_noise(self.denoiser, self.few(), data, seeds=self.seeds.child("analytic"))
+
+    def condition(self, images: range) -> Tensor | None:
+        """(B,) classes of these pictures."""
+        labels = self.sampling.labels
+        return torch.tensor([labels[i % len(labels)] for i in images]) if labels else None
+
+    def __call__(self, images: range, watch: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        """Pictures (B, C, H, W) of these numbers, in -1..1."""
+        noise = Noise(self.seeds, images, self.model.about.shape)
+        options: dict[str, Any] = {
+            "clip": RANGE if self.sampling.clip else None, "condition": self.condition(images), "watch": watch
+        }  # fmt: skip
+        if self.sampling.sampler == "dpm-solver-2":
+            half, whole = (self.sampling.steps - 1) // 2, self.model.about.whole_schedule()
+            made = dpm_solver2(self.denoiser, whole, noise, half, **options)
+        else:
+            reverse = self.sampling.reverse(self.few(), self.squared)
+            made = (self.given.sampled if self.given else sampled)(self.denoiser, reverse, noise, **options)
+        return made.clamp(*RANGE).contiguous()
+
+    def calls(self, count: int) -> int:
+        """How often `into` calls its watch for so many pictures."""
+        each = self.sampling.steps
+        if self.sampling.sampler == "dpm-solver-2":
+            each = (each - 1) // 2
+        elif self.given is not None and self.given.known is None:
+            each = math.ceil(self.given.strength * each)
+        return each * math.ceil(count / BATCH)
+
+    def into(self, out: Path, count: int, watch: Callable[[], None] | None = None) -> tuple[Tensor, np.ndarray]:
+        """`count` pictures (N, C, H, W), and frames (F, M, C, H, W) uint8 of the first ones' way, batch by batch into a folder.
+
+        watch   called after every step of every batch. A run that was stopped goes on; ArtefactError where the folder
+        holds pictures of other settings.
+        """
+        number("sample.n", count, at_least=1, integer=True)
+        parts = folder(out / "parts")
+        self._must_match(parts / "settings.json")
+        made = []
+        for low in range(0, count, BATCH):
+            images, path = range(low, min(low + BATCH, count)), parts / f"pictures-{low:06d}.npy"
+            found = _read(path, len(images), self.model.about.shape)
+            made.append(self._made(images, path, watch) if found is None else found)
+        return torch.cat(made), np.load(parts / "frames.npy", allow_pickle=False)
+
+    def _made(self, images: range, path: Path, watch: Callable[[], None] | None) -> Tensor:
+        frames: list[np.ndarray] = []
+        every = max(1, self.sampling.steps // FRAMES)
+
+        def seen(step: int, x: Tensor) -> None:
+            if images.start == 0 and step % every == 0:
+                frames.append(as_bytes(x[:SHOWN]))
+            if watch is not None and step:
+                watch()
+
+        found = self(images, seen)
+        if frames:
+            _write(path.with_name("frames.npy"), np.stack([*frames, as_bytes(found[:SHOWN])]))
+        _write(path, found.numpy())
+        return found
+
+    def _must_match(self, path: Path) -> None:
+        made_with: dict[str, Any] = {
+            "model": fingerprint(network=self.model.network), "about": asdict(self.model.about),
+            "sampling": asdict(self.sampling), "seed": [self.seeds.root, *self.seeds.path],
+        }  # fmt: skip
+        made_with["sampling"]["labels"] = list(self.sampling.labels)
+        if self.given is not None:
+            known = None if self.given.known is None else self.given.known.numpy()
+            parts = {"image": self.given.image.numpy(), "known": known, "strength": self.given.strength}
+            made_with["given"] = fingerprint(**parts)
+        if path.exists() and read_json(path) != made_with:
+            rule = "empty, or of the same model, sampler, seed and settings"
+            raise ArtefactError(must("sample.out", rule, str(path.parent), "choose another folder, or delete it"))
+        write_json(path, made_with)
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    with written(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _read(path: Path, count: int, shape: tuple[int, ...]) -> Tensor | None:
+    """A finished batch; None where there is none of that size (of a run that asked for fewer)."""
+    if not path.exists():
+        return None
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ArtefactError(must(str(path), "pictures of this run", str(error), "delete it")) from None
+    return torch.from_numpy(found) if found.shape == (count, *shape) else None
