@@ -103,18 +103,23 @@ BUILDERS: dict[str, Callable[[int], Built]] = {
 }
 
 
-def peak(name: str, batch: int) -> float | None:
+def peak(name: str, batch: int, module: str = "benchmarks.training_step") -> float | None:
     """MB that three steps of a contender need at their peak, in a process of its own; None where it is not installed."""
-    command = [sys.executable, "-m", "benchmarks.training_step", name, str(batch)]
+    command = [sys.executable, "-m", module, name, str(batch)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     return float(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else None
 
 
 def alone(name: str, batch: int) -> float:
-    """`peak`, within that process: a first step with one sample loads and compiles, then the largest set is forgotten."""
+    """`peak`, within that process."""
+    return grown(lambda size: step(*BUILDERS[name](size), targets(size)), batch)
+
+
+def grown(build: Callable[[int], Callable[[], object]], batch: int) -> float:
+    """MB of three steps: a first one with two samples loads and compiles, then the largest resident set is forgotten."""
     torch.set_num_threads(1)
-    step(*BUILDERS[name](1), targets(1))()
-    run = step(*BUILDERS[name](batch), targets(batch))
+    build(2)()
+    run = build(batch)
     Path("/proc/self/clear_refs").write_text("5")
     before = kilobytes("VmRSS")
     for _ in range(3):

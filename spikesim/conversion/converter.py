@@ -22,6 +22,7 @@ from .capture import capture
 from .choice import best_recipe, with_best_headroom
 from .draft import Draft, Threshold
 from .measure import cost, layer_reports
+from .network_module import NetworkModule
 from .range_check import range_warning
 from .read_model import ReadModel
 from .recipe import Recipe, at_maxima, recipe_of
@@ -55,6 +56,8 @@ def convert(
     Raises ConversionError (layers, weights), ShapeError, ParameterError (calibration, steps, recipe): nothing is
     converted in part. Rueckauer et al. 2017.
     """
+    if isinstance(ann, Network):
+        ann = NetworkModule(ann)
     if not isinstance(ann, nn.Module):
         raise ParameterError(must("convert.ann", "a torch.nn.Module", type(ann).__name__))
     if steps is not None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ..core.files import folder, read_json, write_json, written
+from ..core.ledger import Ledger
 from ..core.params import check, number
 from ..core.seeds import Seeds
 from ..errors import ArtefactError, ParameterError, must, nearest
@@ -110,7 +111,7 @@ class Sampler:
     """A model and how it is sampled from.
 
     seeds   of noise, and of chips' reads        squared   see `Sampling.reverse`, of `few()`
-    given   a picture to start from
+    given   a picture to start from                ledger    counts what the network does
     Picture i depends on its number alone: not on which others are made with it (to the rounding of the network's sums).
     """
 
@@ -119,6 +120,7 @@ class Sampler:
     seeds: Seeds
     squared: np.ndarray | None = None
     given: Given | None = None
+    ledger: Ledger | None = None
     denoiser: Denoiser = field(init=False)
 
     def __post_init__(self) -> None:
@@ -135,7 +137,9 @@ class Sampler:
             raise ParameterError(
                 must("sample.sampler", "ddim, ddpm or analytic, to start from a picture", wanted.sampler)
             )
-        plain: Denoiser = self.model.denoiser(threshold=wanted.threshold, seeds=self.seeds.child("reads"))
+        plain: Denoiser = self.model.denoiser(
+            threshold=wanted.threshold, seeds=self.seeds.child("reads"), ledger=self.ledger
+        )
         if wanted.guidance != 1:
             plain = Guided(plain, wanted.guidance, torch.tensor(about.classes))
         object.__setattr__(self, "denoiser", plain)

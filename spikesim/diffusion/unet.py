@@ -15,6 +15,7 @@ Cao et al. 2024, arXiv 2408.16467, and its code (spiking U-Net); Ho et al., Neur
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -111,6 +112,15 @@ class UNet:
             built.nodes, built.edges, output=output, input_shape=(self.planes, self.size, self.size),
             readout=LeakySum(DECAY) if self.spiking else Mean(),
         )  # fmt: skip
+
+
+_BLOCK = re.compile(r"stem|time|class|tail|middle\.\d+|(down|up)\.\d+\.\w+")
+
+
+def block_of(name: str) -> str | None:
+    """The block that a node of a U-Net belongs to by its name ("down.0.1", "middle.0", "stem", "tail" ...), else None."""
+    found = _BLOCK.match(name)
+    return None if found is None else found[0]
 
 
 def _quantised(levels: int) -> QuantisedReLU:

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..core.params import number
 from ..errors import ParameterError, must
@@ -45,7 +46,7 @@ class TimeEmbedding(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        phase = x[:, :, 0, 0] * self.frequencies
+        phase = functional.linear(x[:, :, 0, 0], self.frequencies[:, None])  # a product that conversion knows
         return torch.cat([torch.sin(phase), torch.cos(phase)], 1)
 
     def extra_repr(self) -> str:

@@ -65,7 +65,7 @@ def test_bad_batches_are_refused(wanted, error, message):
 def test_pictures_are_resized_and_scaled():
     assert pictures(torch.ones(2, 1, 28, 28), 8).shape == (2, 1, 8, 8)
     assert torch.equal(pictures(torch.zeros(1, 3, 8, 8), 8), torch.full((1, 3, 8, 8), -1.0))
-    with pytest.raises(ShapeError, match="diffusion.data must be images"):
+    with pytest.raises(ShapeError, match=r"diffusion\.data must be images"):
         pictures(torch.zeros(2, 2, 8, 8), 8)
 
 

@@ -1,0 +1,91 @@
+"""The models of the diffusion study, trained one after the other into a folder; a stopped run goes on.
+
+    SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT [NAME ...]
+
+MNIST as 16 x 16 pixels, U-Net of width 32, multipliers 1-2-2, two blocks, T = 4. Some minutes of one core for each (`seconds`).
+
+relu        the spiking net's layers with ReLU and batch normalisation: what it starts from
+snn         spiking, from relu's weights
+tsm         snn with temporal scales, trained on a little: the second stage
+longer      snn trained on by as much without them: what tsm is compared with
+ann         SiLU and group normalisation, from nothing, as many pictures as relu and snn together saw
+quantised   relu with a quantised activation of 3 levels, trained on: what is converted at T = 3
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import spikesim as ss
+from benchmarks.harness import machine
+from spikesim.core.files import write_json
+from spikesim.diffusion.experiment import DiffusionExperiment
+from spikesim.training import Training
+
+PICTURES = 3200
+"""Of an epoch: another choice of the 60,000 each time, less 512 that are held back."""
+COMMON: dict[str, Any] = {
+    "data": "mnist", "size": 16, "batch_size": 32, "per_epoch": PICTURES, "validation": 512
+}  # fmt: skip
+TRAINING: dict[str, Any] = {"learning_rate": 2e-3, "weight_decay": 0.0, "ema": 0.99, "clip": 1.0}
+
+
+@dataclass(frozen=True)
+class Model:
+    """How one is made: settings beside the common ones, epochs, and what it starts from."""
+
+    epochs: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    start: str = ""
+
+
+ANN: dict[str, Any] = {"activation": "relu", "steps": 1}
+AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
+MODELS = {
+    "relu": Model(30, ANN),
+    "snn": Model(24, {}, {"learning_rate": 1e-3}, "relu"),
+    "tsm": Model(3, {"temporal": True}, AGAIN, "snn"),
+    "longer": Model(3, {}, AGAIN, "snn"),
+    "ann": Model(54, {**ANN, "activation": "swish", "norm": "group"}),
+    "quantised": Model(10, {**ANN, "activation": "quantised"}, {"learning_rate": 1e-3}, "relu"),
+}
+
+
+def experiment_of(name: str, out: Path) -> tuple[DiffusionExperiment, Training]:
+    """Its settings."""
+    model = MODELS[name]
+    start = str(out / model.start) if model.start else ""
+    settings = DiffusionExperiment(**COMMON, **model.settings, start=start)
+    return settings, Training(epochs=model.epochs, **{**TRAINING, **model.training})
+
+
+def train(name: str, out: Path, seed: int = 0) -> None:
+    """One model into OUT/NAME, unless it is there."""
+    where = out / name
+    if (where / "model" / "diffusion.json").exists():
+        return
+    if MODELS[name].start:
+        train(MODELS[name].start, out, seed)
+    settings, training = experiment_of(name, out)
+    where.mkdir(parents=True, exist_ok=True)
+    model, history = settings.run(
+        training, seeds=ss.Seeds(seed), root=Path(os.environ.get("SPIKESIM_SHARED", ".")).resolve(),
+        checkpoint=where / "checkpoint.safetensors",
+        watch=lambda e: print(f"{name} {e.number}/{training.epochs} {e.loss:.4f} {e.validation} {e.seconds:.0f} s", flush=True),
+    )  # fmt: skip
+    model.save(where / "model")
+    rows = [asdict(e) for e in history]
+    write_json(where / "train.json", {**machine(), "seconds": sum(e.seconds for e in history), "history": rows})
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for wanted in sys.argv[2:] or MODELS:
+        train(wanted, Path(sys.argv[1]))
