@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,7 +16,6 @@ from .. import checkpoint
 from ..core.files import read_json, write_json
 from ..core.ledger import Ledger
 from ..core.params import check
-from ..core.seeds import Seeds
 from ..errors import ArtefactError, ParameterError, ShapeError, must, nearest
 from ..network import Network
 from .network_denoiser import NetworkDenoiser
@@ -70,11 +70,15 @@ class DiffusionModel:
     about: Pictures
 
     def denoiser(
-        self, *, threshold: float | Mapping[str, float] = 1.0, seeds: Seeds | None = None, ledger: Ledger | None = None
+        self,
+        *,
+        threshold: float | Mapping[str, float] = 1.0,
+        ids: np.ndarray | None = None,
+        ledger: Ledger | None = None,
     ) -> NetworkDenoiser:
         """What samplers ask. threshold: all neurons' times this, or some layers' by name (`with_thresholds`)."""
         network = self.network if threshold == 1.0 else with_thresholds(self.network, threshold)
-        return NetworkDenoiser(network, self.about.steps, self.about.classes, None, seeds, ledger)
+        return NetworkDenoiser(network, self.about.steps, self.about.classes, None, ids, ledger)
 
     def with_network(self, network: Network, steps: int | None = None) -> DiffusionModel:
         """Another network of the same pictures: converted, guided or on a chip; T where it changed."""

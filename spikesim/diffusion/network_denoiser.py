@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..core.ledger import Ledger
 from ..core.params import check
-from ..core.seeds import Seeds
 from ..engine import run
 from ..errors import ParameterError, ShapeError, must
 from ..execution import Engine, Fused
-from ..network import Network
+from ..network import Network, NetworkState
+
+SECOND = 2**40
+"""Added to numbers of pictures that are shown a second time at once."""
 
 
 def planes(x: Tensor, t: Tensor, condition: Tensor | None, classes: int) -> Tensor:
@@ -46,7 +49,7 @@ class NetworkDenoiser:
 
     network   its input is (C + 1 (+ 1), H, W)            steps    T that each call runs, from the initial state
     classes   that it learned                             engine   dense by default: a U-Net's activity is high
-    seeds     of chips' reads: drawn anew at every diffusion time, by picture (`sample_ids`, else rows' numbers)
+    ids       (B,) numbers of the pictures, by which a chip's reads are drawn, anew at every time; None: rows' numbers
     ledger    counts what all calls do
     """
 
@@ -54,7 +57,7 @@ class NetworkDenoiser:
     steps: int
     classes: int = 0
     engine: Engine | None = None
-    seeds: Seeds | None = None
+    ids: np.ndarray | None = None
     ledger: Ledger | None = None
 
     def __post_init__(self) -> None:
@@ -62,9 +65,20 @@ class NetworkDenoiser:
         check(self, "classes", at_least=0, integer=True)
 
     def __call__(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
-        seeds = None if self.seeds is None else self.seeds.child("time", int(t[0]))
         shown = planes(x, t, condition, self.classes)
+        begin = NetworkState(int(t[0]) * self.steps, {}, {})  # silent, and at a step of its own for each diffusion time
         found = run(
-            self.network, shown, steps=self.steps, engine=self.engine or Fused(), seeds=seeds, ledger=self.ledger
-        )
+            self.network, shown, steps=self.steps, state=begin, engine=self.engine or Fused(),
+            sample_ids=self._ids(len(x)), ledger=self.ledger,
+        )  # fmt: skip
         return found.readout
+
+    def _ids(self, count: int) -> np.ndarray | None:
+        """Numbers of so many rows: of guidance, which shows every picture twice, the second half has its own."""
+        if self.ids is None or len(self.ids) == count:
+            return self.ids
+        if count != 2 * len(self.ids):
+            raise ShapeError(
+                must("denoiser.x", f"({len(self.ids)}, ...), a row for each of ids, or twice so many", count)
+            )
+        return np.concatenate([self.ids, self.ids + SECOND])

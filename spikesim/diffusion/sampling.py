@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..errors import ArtefactError, ParameterError, must, nearest
 from ..fingerprint import fingerprint
 from .denoiser import Denoiser, Guided
 from .model import RANGE, DiffusionModel, as_bytes
+from .network_denoiser import NetworkDenoiser
 from .noise import Noise
 from .samplers import (
     Reverse,
@@ -110,7 +111,7 @@ class Given:
 class Sampler:
     """A model and how it is sampled from.
 
-    seeds   of noise, and of chips' reads        squared   see `Sampling.reverse`, of `few()`
+    seeds   of noise                squared   see `Sampling.reverse`, of `few()`
     given   a picture to start from                ledger    counts what the network does
     Picture i depends on its number alone: not on which others are made with it (to the rounding of the network's sums).
     """
@@ -121,7 +122,7 @@ class Sampler:
     squared: np.ndarray | None = None
     given: Given | None = None
     ledger: Ledger | None = None
-    denoiser: Denoiser = field(init=False)
+    _plain: NetworkDenoiser = field(init=False)
 
     def __post_init__(self) -> None:
         about, wanted = self.model.about, self.sampling
@@ -137,12 +138,14 @@ class Sampler:
             raise ParameterError(
                 must("sample.sampler", "ddim, ddpm or analytic, to start from a picture", wanted.sampler)
             )
-        plain: Denoiser = self.model.denoiser(
-            threshold=wanted.threshold, seeds=self.seeds.child("reads"), ledger=self.ledger
-        )
-        if wanted.guidance != 1:
-            plain = Guided(plain, wanted.guidance, torch.tensor(about.classes))
-        object.__setattr__(self, "denoiser", plain)
+        object.__setattr__(self, "_plain", self.model.denoiser(threshold=wanted.threshold, ledger=self.ledger))
+
+    def denoiser(self, images: range) -> Denoiser:
+        """What is asked for these pictures."""
+        plain = replace(self._plain, ids=np.arange(images.start, images.stop))
+        if self.sampling.guidance == 1:
+            return plain
+        return Guided(plain, self.sampling.guidance, torch.tensor(self.model.about.classes))
 
     def few(self) -> Schedule:
         """The schedule that is sampled with."""
@@ -150,7 +153,8 @@ class Sampler:
 
     def measured(self, data: Tensor) -> np.ndarray:
         """What the analytic sampler needs, from training pictures."""
-        return mean_squared_noise(self.denoiser, self.few(), data, seeds=self.seeds.child("analytic"))
+        asked = replace(self._plain, ids=None)
+        return mean_squared_noise(asked, self.few(), data, seeds=self.seeds.child("analytic"))
 
     def condition(self, images: range) -> Tensor | None:
         """(B,) classes of these pictures."""
@@ -159,16 +163,16 @@ class Sampler:
 
     def __call__(self, images: range, watch: Callable[[int, Tensor], None] | None = None) -> Tensor:
         """Pictures (B, C, H, W) of these numbers, in -1..1."""
-        noise = Noise(self.seeds, images, self.model.about.shape)
+        noise, denoiser = Noise(self.seeds, images, self.model.about.shape), self.denoiser(images)
         options: dict[str, Any] = {
             "clip": RANGE if self.sampling.clip else None, "condition": self.condition(images), "watch": watch
         }  # fmt: skip
         if self.sampling.sampler == "dpm-solver-2":
             half, whole = (self.sampling.steps - 1) // 2, self.model.about.whole_schedule()
-            made = dpm_solver2(self.denoiser, whole, noise, half, **options)
+            made = dpm_solver2(denoiser, whole, noise, half, **options)
         else:
             reverse = self.sampling.reverse(self.few(), self.squared)
-            made = (self.given.sampled if self.given else sampled)(self.denoiser, reverse, noise, **options)
+            made = (self.given.sampled if self.given else sampled)(denoiser, reverse, noise, **options)
         return made.clamp(*RANGE).contiguous()
 
     def calls(self, count: int) -> int:
