@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Json, Out, Root, Seed, Threads, finish, limited, progress
+from .common import Json, Out, Root, Seed, Threads, finish, limited, note, progress
 
 IMAGE_HELP = "Picture to start from: with --strength others like it, with --mask the rest of it."
 
@@ -29,6 +29,7 @@ def sample(
     image: Annotated[Path | None, typer.Option(help=IMAGE_HELP)] = None,
     strength: Annotated[float, typer.Option(help="With --image: share of the steps that are made again.")] = 0.5,
     mask: Annotated[Path | None, typer.Option(help="With --image: white where it is to be filled in.")] = None,
+    macro: Annotated[str, typer.Option(help="Sample from an emulated chip of this macro (`spikesim macros`).")] = "",
     out: Out = Path("samples"),
     data: Root = None,
     seed: Seed = 0,
@@ -36,7 +37,9 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Sample pictures from noise into a folder. Run again to go on; the same seed gives the same pictures."""
-    from ..core.files import folder, write_json
+    from dataclasses import replace
+
+    from ..core.files import write_json
     from ..core.seeds import Seeds
     from ..diffusion.model import DiffusionModel, as_bytes
     from ..diffusion.sampling import Sampler, Sampling
@@ -46,10 +49,14 @@ def sample(
     found = DiffusionModel.load(model)
     given = None if image is None else _start(found.about, image, mask, strength)
     seeds = Seeds(seed)
-    made = Sampler(found, wanted, seeds, given=given)
+    shown: Any = _training_pictures(found.about, data) if sampler == "analytic" or macro else None
+    energy: dict[str, Any] = {}
+    used = found
+    if macro:
+        used, energy = _on_chip(found, wanted, macro, shown, seeds)
+    made = Sampler(used, wanted, seeds, given=given)
     if sampler == "analytic":
-        made = Sampler(found, wanted, seeds, made.measured(_training_pictures(found.about, data)), given)
-    folder(out, "--out")
+        made = replace(made, squared=made.measured(shown))
     started = time.perf_counter()
     with limited(threads), progress(made.calls(n), "sampling") as advance:
         pictures, frames = made.into(out, n, advance)
@@ -58,12 +65,27 @@ def sample(
         "model": str(model), "pictures": n, "sampler": sampler, "steps": steps, "threshold": wanted.threshold,
         "labels": list(wanted.labels), "guidance": guidance, "seed": seed, "time_steps": found.about.steps,
         "size": list(found.about.shape), "trained_on": found.about.data, "seconds": seconds,
+        **energy,
     }  # fmt: skip
     _write(out, as_bytes(pictures))
     write_grid(out / "grid.png", as_bytes(pictures))
     write_animation(out / "denoising.gif", frames)
     write_json(out / "sample.json", result)
-    finish(result, [f"{n} pictures in {seconds:.1f} s; written: {out}/grid.png, denoising.gif, pictures.npy"], as_json)
+    lines = [f"{n} pictures in {seconds:.1f} s; written: {out}/grid.png, denoising.gif, pictures.npy"]
+    finish(result, [*([energy["energy_text"]] if energy else []), *lines], as_json)
+
+
+def _on_chip(found: Any, wanted: Any, macro: str, shown: Any, seeds: Any) -> tuple[Any, dict[str, Any]]:
+    """The model on a chip, and what a picture costs there."""
+    from .. import hardware
+    from ..diffusion.on_chip import deployed, picture_energy
+
+    design = hardware.load_macro(macro)
+    chip, warnings = deployed(found, design, shown[:64], seeds=seeds.child("macro"))
+    for line in warnings:
+        note(line)
+    energy = picture_energy(found, wanted, seeds=seeds, pictures=2, chip=chip, macro=design)
+    return chip, {"macro": macro, "energy_per_picture": energy.as_dict(), "energy_text": str(energy)}
 
 
 def _write(out: Path, pictures: Any) -> None:

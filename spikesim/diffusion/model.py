@@ -17,6 +17,7 @@ from ..core.files import read_json, write_json
 from ..core.ledger import Ledger
 from ..core.params import check
 from ..errors import ArtefactError, ParameterError, ShapeError, must, nearest
+from ..fingerprint import fingerprint
 from ..network import Network
 from .network_denoiser import NetworkDenoiser
 from .schedule import CosineBetas, LinearBetas, Schedule
@@ -64,10 +65,11 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class DiffusionModel:
-    """A network that predicts noise, and what it was trained on."""
+    """A network that predicts noise, and what it was trained on; `chip`: the content hash of the chip that it is on."""
 
     network: Network
     about: Pictures
+    chip: str = ""
 
     def denoiser(
         self,
@@ -80,9 +82,14 @@ class DiffusionModel:
         network = self.network if threshold == 1.0 else with_thresholds(self.network, threshold)
         return NetworkDenoiser(network, self.about.steps, self.about.classes, None, ids, ledger)
 
-    def with_network(self, network: Network, steps: int | None = None) -> DiffusionModel:
-        """Another network of the same pictures: converted, guided or on a chip; T where it changed."""
-        return DiffusionModel(network, replace(self.about, steps=steps or self.about.steps))
+    def with_network(self, network: Network, steps: int | None = None, chip: str = "") -> DiffusionModel:
+        """Another network of the same pictures: converted, tuned or on a chip; T where it changed."""
+        return DiffusionModel(network, replace(self.about, steps=steps or self.about.steps), chip)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short text that is another one when the network is."""
+        return self.chip or fingerprint(network=self.network)
 
     def save(self, path: str | Path) -> Path:
         """Write the folder."""

@@ -49,7 +49,7 @@ def deployed(
     chip = deploy(
         model.network, macro, seeds=seeds.child("chip"), calibration=shown.expand(about.steps, *shown.shape), **options
     )
-    return model.with_network(chip.network), chip.warnings
+    return model.with_network(chip.network, chip=chip.content_hash), chip.warnings
 
 
 @dataclass(frozen=True)

@@ -212,13 +212,15 @@ class Sampler:
 
         found = self(images, seen)
         if frames:
-            _write(path.with_name("frames.npy"), np.stack([*frames, as_bytes(found[:SHOWN])]))
+            last = as_bytes(found[:SHOWN])
+            kept = frames[:-1] if np.array_equal(frames[-1], last) else frames
+            _write(path.with_name("frames.npy"), np.stack([*kept, last]))
         _write(path, found.numpy())
         return found
 
     def _must_match(self, path: Path) -> None:
         made_with: dict[str, Any] = {
-            "model": fingerprint(network=self.model.network), "about": asdict(self.model.about),
+            "model": self.model.fingerprint, "about": asdict(self.model.about),
             "sampling": asdict(self.sampling), "seed": [self.seeds.root, *self.seeds.path],
         }  # fmt: skip
         made_with["sampling"]["labels"] = list(self.sampling.labels)

@@ -38,7 +38,7 @@ def test_a_stopped_run_keeps_its_pictures_and_goes_on(model, tmp_path, monkeypat
     monkeypatch.setattr(sampling, "BATCH", 2)
     sampler = Sampler(model, Sampling(steps=4), Seeds(1))
     whole, frames = sampler.into(tmp_path / "whole", 5)
-    assert whole.shape == (5, 1, 8, 8) and frames.shape == (6, 2, 1, 8, 8)
+    assert whole.shape == (5, 1, 8, 8) and frames.shape == (5, 2, 1, 8, 8)
     calls = []
 
     def stop():

@@ -1,0 +1,121 @@
+"""`spikesim train` of a [diffusion] TOML and `spikesim sample` as a person uses them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spikesim.cli import main
+
+TOML = """[diffusion]
+data = "digits"
+size = 8
+width = 8
+multipliers = [1, 2]
+blocks = 1
+steps = 2
+batch_size = 32
+limit = 96
+validation = 32
+conditional = true
+[training]
+epochs = 1
+learning_rate = 3e-3
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("diffusion")
+    (where / "digits.toml").write_text(TOML)
+    assert main(["train", str(where / "digits.toml"), "--out", str(where / "out"), "--json"]) == 0
+    return where / "out"
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:  # type: ignore[type-arg]
+    assert main([*arguments, "--json"]) == 0, capsys.readouterr()
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 1
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("spikesim: ") and not captured.out
+    return lines[0]
+
+
+def test_training_writes_a_model_a_log_and_its_file(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert names == {"experiment.toml", "train.json", "log.csv", "training.png", "checkpoint.safetensors", "model"}
+    found = json.loads((trained / "train.json").read_text())
+    assert found["classes"] == 10 and found["size"] == 8 and len(found["history"]) == 1
+
+
+def test_sampling_writes_pictures_a_grid_and_an_animation(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("sample", str(trained), "--n", "6", "--steps", "4", "--labels", "3,5", "--guidance", "1.5")
+    found = said(capsys, *arguments, "--threshold", "0.998")
+    assert found == json.loads(Path("samples/sample.json").read_text())
+    assert found["labels"] == [3, 5] and found["threshold"] == 0.998
+    pictures = np.load("samples/pictures.npy")
+    assert pictures.shape == (6, 1, 8, 8) and pictures.dtype == np.uint8
+    with Image.open("samples/grid.png") as grid, Image.open("samples/denoising.gif") as gif:
+        assert grid.width > 100 and gif.n_frames == 5
+    said(capsys, *arguments, "--threshold", "0.998")  # again: the pictures that are there
+    assert np.array_equal(np.load("samples/pictures.npy"), pictures)
+    assert "another folder" in refused(capsys, *arguments)
+
+
+def test_other_samplers_pictures_to_start_from_and_chips(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ("sample", str(trained), "--n", "2", "--steps", "5")
+    for name in ("ddpm", "analytic", "dpm-solver-2"):
+        assert said(capsys, *base, "--sampler", name, "--out", name)["sampler"] == name
+    Image.fromarray(np.full((20, 20), 200, np.uint8)).save("start.png")
+    mask = np.zeros((8, 8), np.uint8)
+    mask[4:] = 255
+    Image.fromarray(mask).save("mask.png")
+    said(capsys, *base, "--image", "start.png", "--mask", "mask.png", "--out", "filled")
+    assert (np.load("filled/pictures.npy")[:, :, :4] == 200).all()
+    said(capsys, *base, "--image", "start.png", "--strength", "0.2", "--out", "like")
+    found = said(capsys, *base, "--macro", "taox40-projected", "--out", "chip")
+    assert found["energy_per_picture"]["chip_J"] > 0 and "by the paper's count" in found["energy_text"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--steps", "2000"), "the model learned 1000 steps"),
+        (("--threshold", "0"), "sample.threshold must be a number above 0"),
+        (("--threshold", "abc"), "--threshold must be"),
+        (("--threshold", "nowhere=0.9"), "a layer with thresholds"),
+        (("--sampler", "dim"), "did you mean ddim"),
+        (("--labels", "ten"), "--labels must be class numbers"),
+        (("--labels", "10"), "sample.labels must be a whole number at least 0 and below 10"),
+        (("--guidance", "2"), "sample.guidance must be 1 without labels"),
+        (("--n", "0"), "sample.n must be a whole number at least 1"),
+        (("--image", "missing.png"), "missing.png must be a picture"),
+        (("--macro", "nothing"), "nothing"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(
+    trained: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in refused(capsys, "sample", str(trained), *arguments)
+    assert not Path("samples").exists()
+
+
+def test_what_is_no_model_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "diffusion.json" in refused(capsys, "sample", str(here))
+    Path("bad.toml").write_text("[diffusion]\nsize = 10\n")
+    assert "divisible by 4" in refused(capsys, "train", "bad.toml")
