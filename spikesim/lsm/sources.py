@@ -53,6 +53,10 @@ def recordings(modality: Modality, seeds: Seeds, root: Path | None = None) -> Pa
         if not len(part) or len(np.unique(part.labels)) < 2:
             rule, got = f"with at least two classes in its {name} part", f"{len(part)} recordings"
             raise DatasetError(must(f"[{modality.name}] data", rule, got))
+    inputs, judged_inputs = (modality.frames.inputs(part) for part in (train, judged))
+    if inputs != judged_inputs:
+        rule, remedy = f"of {inputs} inputs, as data", "choose frames (side, polarity) that both have"
+        raise DatasetError(must(f"[{modality.name}] test", rule, judged_inputs, remedy))
     if modality.warp is None:
         return Parts(train, valid, judged)
     if not isinstance(train, EventDataset):
@@ -146,15 +150,10 @@ def _read(modality: Modality, name: str, root: Path | None, seeds: Seeds) -> Rec
 
 
 def _judged(modality: Modality, source: Recordings | Images, root: Path | None, seeds: Seeds) -> Recordings:
-    """The data set `test`, which must be such as the training recordings will be: of as many inputs."""
+    """The data set `test`, which must be of the kind that is trained on."""
     found = _read(modality, modality.test, root, seeds.child("rate", "test"))
     wanted = EventDataset if isinstance(source, Images) else type(source)
     if not isinstance(found, wanted):
         rule = {Counts: "counts", RateCoded: "images, as data"}.get(wanted, "recordings")
         raise DatasetError(must(f"[{modality.name}] test", rule, f"{type(found).__name__} {modality.test}"))
-    if not isinstance(source, Images) and (found.sensor, found.polarity) != (source.sensor, source.polarity):
-        rule, got = f"of sensor {source.sensor}, as data", f"sensor {found.sensor}"
-        if found.sensor == source.sensor:
-            rule, got = f"of polarity {source.polarity} (None: both), as data", str(found.polarity)
-        raise DatasetError(must(f"[{modality.name}] test", rule, got))
     return found

@@ -283,23 +283,32 @@ class Study:
         return {"chance": 0.5, "pairs": len(pairs), "mean": found}
 
     def groups(self) -> Row:
-        """Modality b with each of its groups (speakers) held out: trained without, judged on all of it."""
+        """Modality b with each of its groups (speakers) held out: trained without, judged on all test samples of it.
+
+        A group is judged among the classes it has; those that are not in training and test, or have but one, are passed over.
+        """
         train, test = self.parts["b"].train, self.parts["b"].test
-        names, found = sorted(set(np.asarray(train.groups).tolist())), {}
+        trained_on, judged_on = (set(() if of.groups is None else of.groups.tolist()) for of in (train, test))
+        found: Row = {}
         a, b = self.ideal["a"], self.ideal["b"]
-        for name in names:
+        for name in sorted(trained_on & judged_on) if len(trained_on) > 1 else ():
             kept, held = np.asarray(train.groups) != name, np.asarray(test.groups) == name
-            if not held.any() or not kept.any():
-                raise DatasetError(must(f"[{self.settings.b.name}] groups", f"with {name} in test and others", names))
             side = Side(b["train"].features[kept], b["train"].labels[kept])
             judged = Side(b["test"].features[held], b["test"].labels[held])
+            classes = self.seen_of(classes_of(a["train"], side))
+            among = [c for c in classes if c in judged.labels]
+            if len(among) < 2:
+                continue
             answer = probed(side.features, side.labels, judged.features) == judged.labels
             sets = Sets(a["train"], side, a["test"], judged)
-            classes = self.seen_of(classes_of(a["train"], side))
             embedding = trained(*sets.training(classes), self.settings.match, seeds=self.seeds.child("group", name))
-            got = matches(embedding, sets.judged(classes))
-            found[name] = {"probe": float(answer.mean()), **{self.named(n): m.accuracy for n, m in got.items()}}
-        keys = list(next(iter(found.values())))
+            got = matches(embedding, sets.judged(among))
+            shares = {self.named(n): m.accuracy for n, m in got.items()}
+            found[name] = {"classes": len(among), "probe": float(answer.mean()), **shares}
+        if not found:
+            rule, had = "two or more in training, one judged in two classes", f"{len(trained_on)} and {len(judged_on)}"
+            raise DatasetError(must(f"[{self.settings.b.name}] groups", rule, had, "set zeroshot.groups = false"))
+        keys = [key for key in next(iter(found.values())) if key != "classes"]
         return {"by_group": found, "mean": {k: float(np.mean([row[k] for row in found.values()])) for k in keys}}
 
 

@@ -131,7 +131,13 @@ def test_parts_of_letters_share_no_picture_and_a_group_can_be_held_out(file: Pat
     swapped = replace(settings, a=settings.b, b=replace(settings.a, test_share=0.5), chips=None, encoders=0)
     study = Study(swapped, ss.Seeds(0), tmp_path / "swapped")
     known = set(study.parts["b"].train.groups.tolist()) & set(study.parts["b"].test.groups.tolist())
-    assert len(known) > 8, "drawers are in training and test, so each can be held out"
+    by_group = study.groups()["by_group"]
+    assert len(by_group) > 4 and set(by_group) <= known, "drawers of both parts are held out in turn"
+    assert {row["classes"] for row in by_group.values()} <= {2, 3}
+    alone = brain(tmp_path / "alone.npz", groups=np.full(80, "may"))
+    lonely = Study(replace(settings, b=replace(settings.b, data=str(alone))), ss.Seeds(0), tmp_path / "lonely")
+    with pytest.raises(DatasetError, match=r"groups must be two or more in training, one judged in two classes, got 1"):
+        lonely.groups()
 
 
 def test_other_images_judge(tmp_path: Path) -> None:
@@ -145,9 +151,7 @@ def test_other_images_judge(tmp_path: Path) -> None:
     assert len(parts.test) == 10 and parts.test.name == "other" and parts.train.name == "letters"
     assert parts.test.sensor == parts.train.sensor == (8, 8)
     assert parts.test.seeds != parts.train.seeds, "ids of two data sets are not of one numbering, so nor are draws"
-    with pytest.raises(
-        DatasetError, match=r"\[letters\] test must be of sensor \(16, 16\), as data, got sensor \(9, 16\)"
-    ):
+    with pytest.raises(DatasetError, match=r"\[letters\] test must be of 256 inputs, as data, got 144; choose frames"):
         np.savez(tmp_path / "other.npz", x=other[:, :9], y=np.arange(20) % CLASSES)
         recordings(replace(modality, rate=RateCoding()), ss.Seeds(0))
 
@@ -186,6 +190,14 @@ def test_studies_with_copies_hold_groups_out_and_count_shots_of_recordings(
     assert set(study.groups()["by_group"]) == {"ann", "bob"}
     assert study.data()["audio"]["copies"] == own == study.data()["audio"]["train"]
     assert study.data()["audio"]["inputs"] == 30, "its file has one polarity, so channels are counted once"
+
+
+def test_the_example_of_the_page_is_a_study(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lsm.md").read_text()
+    (tmp_path / "page.toml").write_text(page.split("```toml\n")[1].split("```")[0])
+    settings = read_zero_shot(tmp_path / "page.toml")
+    assert settings.a.rate == RateCoding(0.4, 28, True) and settings.b.frames == Frames(201, largest=1)
+    assert settings.a.built(784).neurons == 2048
 
 
 @pytest.mark.parametrize(
@@ -235,3 +247,11 @@ def test_data_that_do_not_fit_their_tables(file: Path, tmp_path: Path) -> None:
     shared = recordings(replace(s.b, data=no_test, test_share=0.25), ss.Seeds(0))
     assert isinstance(shared.test, Counts) and np.bincount(shared.test.labels).tolist() == [4] * CLASSES
     assert isinstance(recordings(Modality("audio", words), ss.Seeds(0)).test, EventDataset)
+    both = spoken(tmp_path / "both.npz")
+    with np.load(both) as held:
+        arrays = dict(held)
+    np.savez(both, **(arrays | {"p": np.arange(len(arrays["t"])) % 2}))
+    mixed = Modality("audio", str(both), words)
+    with pytest.raises(DatasetError, match=r"\[audio\] test must be of 60 inputs, as data, got 30; choose frames"):
+        recordings(mixed, ss.Seeds(0))
+    assert len(recordings(replace(mixed, frames=Frames(polarity=1)), ss.Seeds(0)).test) == 60
