@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from spikesim.core.seeds import Seeds
-from spikesim.datasets import Images, emulate, load, load_images
+from spikesim.datasets import EventCamera, Images, emulate, emulate_to, load, load_images
 from spikesim.datasets.rate_coding import RateCoding
 from spikesim.errors import DatasetError, ParameterError
 
@@ -63,11 +63,13 @@ def test_sizes_are_means_of_what_lies_under_a_pixel() -> None:
         images.resized(0)
 
 
-def test_groups_come_along() -> None:
+def test_groups_come_along(tmp_path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (4, 9, 9)).astype(np.uint8)
     who = np.array(["x", "y", "x", "z"])
     images = Images(pixels, np.arange(4), np.arange(4), "made", None, who)
     assert emulate(images, _camera(), Seeds(0)).groups.tolist() == who.tolist()
+    parts = emulate_to(tmp_path, images, _camera(), Seeds(0), part_samples=3)
+    assert parts.groups.tolist() == parts.load().groups.tolist() == load(tmp_path).groups.tolist() == who.tolist()
     coded = RateCoding(0.5, 4, inverted=True)(images, Seeds(0))
     assert coded.groups.tolist() == who.tolist() and coded.sensor == (4, 4) and coded.gain == 0.5
     assert np.array_equal(coded.pixels, images.inverted().resized(4).pixels)
@@ -76,7 +78,5 @@ def test_groups_come_along() -> None:
         Images(pixels, np.arange(4), np.arange(4), "made", None, np.arange(4))
 
 
-def _camera():  # type: ignore[no-untyped-def]
-    from spikesim.datasets import EventCamera
-
+def _camera() -> EventCamera:
     return EventCamera(duration_us=20_000)
