@@ -1,4 +1,5 @@
-"""`python -m benchmarks.table_lsm`: tables of docs/lsm.md, from results `lsm_vision.jsonl`, `lsm_speech.jsonl`, `zeroshot.json`.
+"""`python -m benchmarks.table_lsm`: tables of docs/lsm.md, from results `lsm_vision.jsonl`, `lsm_speech.jsonl`,
+`lsm_speakers.jsonl`, `zeroshot.json`.
 
 zeroshot.json is that of `spikesim zeroshot benchmarks/studies/zeroshot.toml`, seed 0.
 """
@@ -48,6 +49,18 @@ def speech(rows: list[Row]) -> str:
         cells = [share([row[key] for row in mine]) if key in mine[0] else "" for key in keys]
         lines.append([f"{setup}, {features}", str(mine[0]["size"]), *cells])
     return markdown(["", "features", "known speakers", "known, cross-entropy", "speaker held out"], lines)
+
+
+def speakers(rows: list[Row]) -> str:
+    """A line per set-up and features, means over seeds: without copies, with them, and the better one by the choice."""
+    lines = []
+    for setup, features in dict.fromkeys((row["setup"], row["features"]) for row in rows):
+        mine = [row for row in rows if (row["setup"], row["features"]) == (setup, features)]
+        cells = [share([row[way] for row in mine]) for way in ("none", "warped", "chosen")]
+        gains = [100 * (r["warped"] - r["none"]) for row in mine for r in row["by_speaker"].values()]
+        lines.append([f"{setup}, {features}", str(mine[0]["size"]), *cells, f"{min(gains):+.1f} to {max(gains):+.1f}"])
+    head = ["", "features", "without copies", "with warped copies", "as chosen", "single speakers' gains, points"]
+    return markdown(head, lines)
 
 
 def share(values: list[float]) -> str:
@@ -101,7 +114,7 @@ if __name__ == "__main__":
     found = json.loads((RESULTS / "zeroshot.json").read_text())
     pages = {
         "vision": vision(results("lsm_vision")), "speech": speech(results("lsm_speech")), "match": match(found),
-        "ways": ways(found), "sweeps": sweeps(found),
+        "speakers": speakers(results("lsm_speakers")), "ways": ways(found), "sweeps": sweeps(found),
     }  # fmt: skip
     for marker, text in pages.items():
         filled(PAGE, marker, text)

@@ -29,9 +29,10 @@ _HOMES = {
     "binary_frames": ("as_recordings", "as_stream"),
     "nmnist": ("read_folder", "write_folder"),
     "still_events": ("Odg", "odg", "odg_frames", "reconstructed"),
-    "rate_coding": ("RateCoded", "rate_coded"),
+    "rate_coding": ("RateCoded", "RateCoding", "rate_coded"),
     "recording_files": ("read_class_folder",),
     "videos": ("VideoEvents", "video_events"),
+    "warping": ("Warp", "warped"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

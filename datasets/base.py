@@ -146,6 +146,7 @@ class EventDataset(Labelled):
     sample_ids    (N,) int64, identity of a recording: what keyed draws count by (0..N-1 when None)
     split         (N,) uint8, 0 = train, 1 = test, 2 = validation, or None
     groups        (N,) str, who or what a recording comes from (a speaker), or None
+    polarity      the only one that the sensor has, as a cochlea's 1; None: both. `Frames` then counts no inputs of the other
 
     `data[i]` is (EventStream, label). Raises ShapeError and DatasetError as EventStream does; read-only arrays of
     the right dtype are kept, not copied.
@@ -162,6 +163,7 @@ class EventDataset(Labelled):
     name: str = "recordings"
     split: np.ndarray | None = None
     groups: np.ndarray | None = None
+    polarity: int | None = None
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -176,10 +178,14 @@ class EventDataset(Labelled):
         columns = checked_columns({c: getattr(self, c) for c in DTYPES}, self.sensor, owner, offsets)
         for column, values in columns._asdict().items():
             object.__setattr__(self, column, values)
+        View(self.sensor, polarity=self.polarity)
+        if self.polarity is not None and (self.p != self.polarity).any():
+            rule = f"{self.polarity} of all events, the only one of the sensor"
+            raise DatasetError(must(f"{owner}.p", rule, 1 - self.polarity))
 
     @classmethod
     def joined(cls, streams: list[EventStream], labels: Any, **fields: Any) -> EventDataset:
-        """The data set of recordings given one by one; `fields` are sample_ids, name, split, groups."""
+        """The data set of recordings given one by one; `fields` are sample_ids, name, split, groups, polarity."""
         if not streams or len({stream.sensor for stream in streams}) > 1:
             got = sorted({stream.sensor for stream in streams})
             raise DatasetError(must("EventDataset.joined.streams", "at least one, all of one sensor", got))
@@ -191,6 +197,7 @@ class EventDataset(Labelled):
     def trusted(
         cls, columns: Columns, offsets: np.ndarray, labels: np.ndarray, sensor: tuple[int, int], *,
         sample_ids: np.ndarray, name: str, split: np.ndarray | None, groups: np.ndarray | None = None,
+        polarity: int | None = None,
     ) -> EventDataset:  # fmt: skip
         """The data set of arrays of the right dtypes that our own code has made or checked: not checked again, and
         read-only from here on."""
@@ -200,7 +207,7 @@ class EventDataset(Labelled):
             if array is not None:
                 array.flags.writeable = False
         self = object.__new__(cls)
-        self.__dict__.update(arrays, sensor=sensor, name=name)
+        self.__dict__.update(arrays, sensor=sensor, name=name, polarity=polarity)
         return self
 
     @property
@@ -227,7 +234,7 @@ class EventDataset(Labelled):
         split, groups = (None if of is None else of[rows] for of in (self.split, self.groups))
         return EventDataset.trusted(
             columns, offsets, self.labels[rows], self.sensor,
-            sample_ids=self.sample_ids[rows], name=self.name, split=split, groups=groups,
+            sample_ids=self.sample_ids[rows], name=self.name, split=split, groups=groups, polarity=self.polarity,
         )  # fmt: skip
 
     def raster(self, steps: int, indices: Any = None) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from spikesim.core.seeds import Seeds
 from spikesim.errors import DatasetError, must, nearest
 
-from . import es_imagenet, jpeg, nmnist, recording_files, shards
+from . import es_imagenet, image_folders, jpeg, nmnist, recording_files, shards
 from .audio import RATE, Audio, is_audio, is_wav, read_fsdd, read_wav
 from .base import ArrayDataset, EventDataset
 from .formats._hdf5 import is_hdf5
@@ -89,8 +89,8 @@ def available(root: Path | None = None) -> dict[str, str]:
 
 def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDataset | ArrayDataset:
     """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, an ES-ImageNet
-    folder, a folder of classes of recordings (CIFAR10-DVS), a folder of parts (`Shards` reads it bit by bit), an .npz, a WAV
-    file, or an HDF5 file of N-TIDIGITS or SHD.
+    folder, a folder of classes of recordings (CIFAR10-DVS) or of pictures, a folder of parts (`Shards` reads it bit by bit), an
+    .npz, a WAV file, or an HDF5 file of N-TIDIGITS or SHD.
 
     An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
     (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
@@ -104,6 +104,8 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
 
         return digits()
     if found.is_dir():
+        if image_folders.is_folder(found):
+            return image_folders.read_folder(found).arrays()
         if nmnist.is_folder(found):
             return nmnist.read_folder(found)
         if (found / nmnist.SMALL_FILE).is_file():
@@ -114,7 +116,8 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
             return es_imagenet.read_folder(found)
         if recording_files.is_class_folder(found):
             return recording_files.read_class_folder(found)
-        rule = f"a folder with Train/<digit>/<id>.bin, <class>/<recording>.aedat or .mat, or {nmnist.SMALL_FILE}"
+        kinds = "Train/<digit>/<id>.bin, <class>/<recording>.aedat or .mat, <class>/<image>.png"
+        rule = f"a folder with {kinds}, or {nmnist.SMALL_FILE}"
         raise DatasetError(must(f'data "{found}"', rule, "neither", nearest(str(data), known())))
     return _read_file(found)
 

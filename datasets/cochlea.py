@@ -119,7 +119,7 @@ def listen(audio: Audio, cochlea: Cochlea, seeds: Seeds) -> EventDataset:
         t=joined >> CHANNEL_BITS, x=(joined & ((1 << CHANNEL_BITS) - 1)).astype(np.int16),
         y=np.zeros(len(joined), np.int16), p=np.ones(len(joined), np.uint8), offsets=np.cumsum([0, *map(len, keys)]),
         labels=audio.labels, sensor=(1, cochlea.channels), sample_ids=audio.ids, name=audio.name, split=audio.split,
-        groups=audio.groups,
+        groups=audio.groups, polarity=1,
     )  # fmt: skip
 
 

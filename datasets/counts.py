@@ -1,6 +1,7 @@
 """Counts of many channels: recordings of electrodes as spikes counted per time step, (trials, steps, channels).
 
-    file     .npz or MATLAB 5 .mat with `counts` and `labels`, perhaps `split` (0 training, 1 test, 2 validation)
+    file     .npz or MATLAB 5 .mat with `counts` and `labels`, perhaps `split` (0 training, 1 test, 2 validation), `groups`
+             (texts or numbers: who or which session) and `source` (a text: where they are from, "synthetic" where drawn)
     frames   k of T steps:  c'_jn = sum of c_tn over the t with floor(t k / T) = j
 
 Such are the recordings of 192 channels of handwriting that the zero-shot study of brain and vision shows its reservoir: F. R.
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from .base import Labelled
 BATCH = 256
 """Trials at a time; nothing depends on it."""
 FIELDS = ("counts", "labels")
+OPTIONAL = ("split", "groups", "source")
 
 
 class Shown(Protocol):
@@ -61,6 +63,7 @@ class Counts(Labelled):
 
     counts   (N, T, channels) whole numbers of at least 0; kept in the narrowest unsigned type
     labels   (N,) int64        sample_ids, name, split, groups as in EventDataset
+    source   where they are from, for results; "": not said
     Raises DatasetError for counts that are negative, fractional or not finite, or of another shape.
     """
 
@@ -70,6 +73,8 @@ class Counts(Labelled):
     name: str = "counts"
     split: np.ndarray | None = None
     groups: np.ndarray | None = None
+    source: str = ""
+    polarity: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         counts = np.asarray(self.counts)
@@ -99,14 +104,16 @@ class Counts(Labelled):
 
     @property
     def sensor(self) -> tuple[int, int]:
-        """(1, channels). `Frames.inputs` of it counts both polarities unless Frames.polarity is 1."""
+        """(1, channels), of one polarity."""
         return 1, int(self.counts.shape[2])
 
     def subset(self, rows: Any) -> Counts:
         """The trials of these rows (indices or a mask), in that order."""
         rows = self._rows(rows)
         split, groups = (None if of is None else of[rows] for of in (self.split, self.groups))
-        return Counts(self.counts[rows], self.labels[rows], self.sample_ids[rows], self.name, split, groups)
+        return Counts(
+            self.counts[rows], self.labels[rows], self.sample_ids[rows], self.name, split, groups, self.source
+        )
 
     def batches(self, frames: Shown) -> Iterator[tuple[SparseRaster, np.ndarray]]:
         """(raster of inputs (channels,), sample ids), all trials in order.
@@ -134,7 +141,8 @@ class Counts(Labelled):
         """What it holds: trials, classes, split, steps, channels, mean and largest count."""
         mean, largest = float(self.counts.mean()), int(self.counts.max())
         sizes = {"steps": self.steps, "channels": self.sensor[1]}
-        return {"kind": "counts", **self._row_summary(), **sizes, "mean": mean, "max": largest}
+        said = {"source": self.source} if self.source else {}
+        return {"kind": "counts", **self._row_summary(), **said, **sizes, "mean": mean, "max": largest}
 
 
 def read_counts(path: Path) -> Counts:
@@ -153,16 +161,45 @@ def read_counts(path: Path) -> Counts:
         if values.dtype.kind not in "biuf" or not (np.isfinite(values) & (values == np.floor(values))).all():
             raise DatasetError(must(f"{path} {name}", "whole numbers", f"{values.dtype.name}"))
         rows[name] = values.astype(np.int64)
+    texts = {name: _texts(path, name, arrays[name]) for name in ("groups", "source") if name in arrays}
     try:
-        return Counts(arrays["counts"], rows["labels"], name=path.stem, split=rows.get("split"))
+        return Counts(
+            arrays["counts"], rows["labels"], name=path.stem, split=rows.get("split"), groups=texts.get("groups"),
+            source=" ".join(texts.get("source", ())),
+        )  # fmt: skip
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
+
+
+def is_counts(path: Path) -> bool:
+    """Is this a file that `read_counts` is for: a .mat, or an .npz with `counts` and no events."""
+    if path.suffix.lower() == ".mat":
+        return True
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return "counts" in file and "t" not in file
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile):
+        return False
+
+
+def _texts(path: Path, name: str, values: np.ndarray) -> np.ndarray:
+    """Texts, or whole numbers as texts; MATLAB fills rows of text up with blanks."""
+    flat = np.ravel(values)
+    if flat.dtype.kind in "iuf" and (flat == np.floor(flat)).all():
+        flat = flat.astype(np.int64).astype(str)
+    if flat.dtype.kind != "U":
+        raise DatasetError(must(f"{path} {name}", "texts or whole numbers", flat.dtype.name))
+    return np.char.rstrip(flat)
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*FIELDS, "split") if name in file} or dict.fromkeys(file, np.zeros(0))
+            return {name: file[name] for name in (*FIELDS, *OPTIONAL) if name in file} or dict.fromkeys(
+                file, np.zeros(0)
+            )
     except FileNotFoundError:
         raise DatasetError(must(str(path), "a file that can be read", "none")) from None
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile):

@@ -26,7 +26,7 @@ from . import _pixels, emulator, saccades
 from ._packed import Layout
 from .emulator import EventCamera, Recorder, taken_apart
 from .images import Images
-from .shards import PART_SAMPLES, Index, Shards, begun, digest, write_part
+from .shards import PART_SAMPLES, Index, Shards, begun, digest, given, names_of, write_part
 
 SAMPLE = 64
 """Recordings that the size is estimated from."""
@@ -63,7 +63,9 @@ def emulate_to(
     number("emulate_to.part_samples", part_samples, at_least=1, integer=True)
     recorder, folder = Recorder(camera, seeds, images.pixels.shape[1:]), made_folder(Path(folder))  # type: ignore[arg-type]
     layout = Layout.of(camera.sensor, camera.duration_us - 1)
-    index = Index(images.name, camera.sensor, len(images), part_samples, layout, made_from(images, camera, seeds))
+    index = Index(
+        images.name, camera.sensor, len(images), part_samples, layout, made_from(images, camera, seeds), names_of(images.groups)
+    )  # fmt: skip
     missing = begun(folder, index)
     if missing:
         size = _expected(recorder, images, index, missing)
@@ -78,15 +80,18 @@ def emulate_to(
                 some = images.subset(index.span(part))
                 words, counts = emulated(index.span(part))
                 rows = {"counts": counts, "labels": some.labels, "sample_ids": some.ids, "split": some.split}
+                rows["group"] = index.codes(some.groups)
                 write_part(folder, index, part, words, rows)
             progress()
     return Shards.open(folder)
 
 
 def made_from(images: Images, camera: EventCamera, seeds: Seeds) -> str:
-    """What recordings depend on, as 16 hex digits: images with ids and labels, camera, seeds, the emulator's source."""
+    """What recordings depend on, as 16 hex digits: images with ids, labels and groups, camera, seeds, the emulator's source."""
     source = "".join(inspect.getsource(module) for module in (emulator, _pixels, saccades, philox))
-    return digest(images.pixels, images.labels, images.ids, images.split, camera, seeds.key, source)
+    return digest(
+        images.pixels, images.labels, images.ids, images.split, camera, seeds.key, source, *given(images.groups)
+    )
 
 
 def _expected(recorder: Recorder, images: Images, index: Index, missing: list[int]) -> Size:

@@ -192,7 +192,7 @@ class Recorder:
 
 
 def emulate(images: Images, camera: EventCamera, seeds: Seeds) -> EventDataset:
-    """One recording per image, with its label, id and split.
+    """One recording per image, with its label, id, split and group.
 
     images   (N, h, w) uint8, h <= H and w <= W, centred on the sensor -> EventDataset of N recordings on (H, W)
 
@@ -209,8 +209,9 @@ def emulate(images: Images, camera: EventCamera, seeds: Seeds) -> EventDataset:
     rows = (np.array(values, np.int64) for values in (np.cumsum([*map(len, keys)]), images.labels, images.ids))
     offsets, labels, ids = rows
     split = None if images.split is None else np.array(images.split, np.uint8)
+    groups = None if images.groups is None else np.array(images.groups)
     return EventDataset.trusted(
-        columns, offsets, labels, camera.sensor, sample_ids=ids, name=images.name, split=split
+        columns, offsets, labels, camera.sensor, sample_ids=ids, name=images.name, split=split, groups=groups
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from spikesim.core.events import POLARITIES
 from spikesim.errors import ArtefactError, DatasetError, must
 
 from .base import TEST, TRAIN, EventDataset
@@ -59,17 +60,23 @@ def _file_number(file: Path) -> int:
 
 
 def read_npz(path: Path) -> EventDataset:
-    """The recordings of a file of ragged events t, x, y, p, offsets, labels; split, sample_id, sensor_size if there."""
+    """The recordings of a file of ragged events t, x, y, p, offsets, labels; split, sample_id, sensor_size, groups if there.
+
+    A file whose events are all of one polarity is of a sensor that has no other.
+    """
     path = Path(path)
     with np.load(path, allow_pickle=False) as file:
         columns = {name: file[name] for name in ("t", "x", "y", "p", "offsets", "labels")}
-        split = file.get("split")
+        split, groups, p = file.get("split"), file.get("groups"), columns["p"]
         ids: Any = file["sample_id"].astype(np.int64) if "sample_id" in file else None
         sensor = tuple(file.get("sensor_size", nmnist_bin.SENSOR))
     if ids is not None and split is not None:
         ids = ids + FIRST_TEST_ID * (split == TEST)
+    only = int(p[0]) if p.size and p[0] in range(POLARITIES) and (p == p[0]).all() else None
     try:
-        return EventDataset(**columns, sensor=sensor, sample_ids=ids, name=path.stem, split=split)
+        return EventDataset(
+            **columns, sensor=sensor, sample_ids=ids, name=path.stem, split=split, groups=groups, polarity=only
+        )
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from None
 

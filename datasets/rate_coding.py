@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,6 +47,7 @@ class RateCoded(Labelled):
     groups: np.ndarray | None = None
     gain: float = GAIN
     seeds: Seeds = Seeds(0)
+    polarity: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         check(self, "gain", above=0)
@@ -57,7 +58,7 @@ class RateCoded(Labelled):
 
     @property
     def sensor(self) -> tuple[int, int]:
-        """(H, W). `Frames.inputs` of it counts both polarities unless Frames.polarity is 1."""
+        """(H, W), of one polarity."""
         return int(self.pixels.shape[1]), int(self.pixels.shape[2])
 
     def subset(self, rows: Any) -> RateCoded:
@@ -101,6 +102,27 @@ class RateCoded(Labelled):
         return {"kind": "rate coded images", **self._row_summary(), "sensor": list(self.sensor), **rate}
 
 
+@dataclass(frozen=True)
+class RateCoding:
+    """How images become spikes: gain as above; size, the side in pixels that they are brought to (0: as they are); inverted, for
+    ink on paper."""
+
+    gain: float = GAIN
+    size: int = 0
+    inverted: bool = False
+
+    def __post_init__(self) -> None:
+        check(self, "gain", above=0)
+        check(self, "size", at_least=0, integer=True)
+        if not isinstance(self.inverted, bool):
+            raise ParameterError(must("RateCoding.inverted", "true or false", self.inverted))
+
+    def __call__(self, images: Images, seeds: Seeds) -> RateCoded:
+        """The images as spikes that are drawn when they are shown."""
+        turned = images.inverted() if self.inverted else images
+        return rate_coded(turned.resized(self.size) if self.size else turned, seeds, self.gain)
+
+
 def rate_coded(images: Images, seeds: Seeds, gain: float = GAIN) -> RateCoded:
     """Images as spikes that are drawn when they are shown."""
-    return RateCoded(images.pixels, images.labels, images.ids, images.name, images.split, gain=gain, seeds=seeds)
+    return RateCoded(images.pixels, images.labels, images.ids, images.name, images.split, images.groups, gain, seeds)

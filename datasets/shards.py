@@ -1,7 +1,9 @@
 """Many recordings in a folder: parts of a thousand, four bytes an event, read one part at a time.
 
-    index.json                 format, version, name, sensor, samples, part_samples, bits of an event, fingerprint
-    part-00000.safetensors     events (words, `_packed.py`), counts, labels, sample_ids, split of recordings 0 to 999;
+    index.json                 format, version, name, sensor, samples, part_samples, bits of an event, fingerprint;
+                               where there are any: names of groups (speakers), the only polarity
+    part-00000.safetensors     events (words, `_packed.py`), counts, labels, sample_ids, split, group (which of the names) of
+                               recordings 0 to 999;
                                its header holds the fingerprint and a CRC-32 of every array
 
 A part is written aside and renamed, so it is whole or not there, and is checked when it is read. The fingerprint says
@@ -40,8 +42,9 @@ BLOCK = 64
 """Recordings taken apart at a time where their columns are not kept: some megabytes, which stay in the cache."""
 HEADER = "spikesim"
 """Key of the JSON in a part's header: one text, as the order of several keys there is not fixed."""
-ROWS = ("counts", "labels", "sample_ids", "split")
-"""What a part holds besides events, one number a recording; split is left out where there is none."""
+ROWS = ("counts", "labels", "sample_ids", "split", "group")
+"""What a part holds besides events, one number a recording; the last two are left out where there are none."""
+NEEDED = ROWS[:3]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Index:
     part_samples: int
     layout: Layout
     fingerprint: str
+    groups: tuple[str, ...] = ()
+    polarity: int | None = None
 
     @property
     def parts(self) -> int:
@@ -66,7 +71,12 @@ class Index:
 
     def write(self, folder: Path) -> None:
         """Write it, atomically."""
-        write_json(folder / INDEX, {"format": FORMAT, "version": VERSION, **asdict(self)})
+        held = {name: value for name, value in asdict(self).items() if value not in ((), None)}
+        write_json(folder / INDEX, {"format": FORMAT, "version": VERSION, **held})
+
+    def codes(self, groups: np.ndarray | None) -> np.ndarray | None:
+        """The place of each group among the names, int32."""
+        return None if groups is None else np.searchsorted(self.groups, groups).astype(np.int32)
 
     @classmethod
     def read(cls, folder: Path) -> Index:
@@ -77,7 +87,9 @@ class Index:
             if (found.pop("format"), found.pop("version")) != (FORMAT, VERSION):
                 raise ValueError
             sensor, layout = (int(side) for side in found.pop("sensor")), Layout(**found.pop("layout"))
-            index = cls(sensor=tuple(sensor), layout=layout, **found)  # type: ignore[arg-type]
+            groups = tuple(str(name) for name in found.pop("groups", ()))
+            index = cls(sensor=tuple(sensor), layout=layout, groups=groups, **found)  # type: ignore[arg-type]
+            View(index.sensor, polarity=index.polarity)
             number("samples", index.samples, at_least=0, integer=True)
             number("part_samples", index.part_samples, at_least=1, integer=True)
         except (AttributeError, KeyError, TypeError, ValueError, SpikesimError) as error:
@@ -145,7 +157,7 @@ def read_part(folder: Path, index: Index, part: int, names: tuple[str, ...]) -> 
 def is_finished(folder: Path, index: Index, part: int) -> bool:
     """Is this part there, of these recordings, and whole."""
     try:
-        return len(read_part(folder, index, part, ("events", *ROWS))) >= len(ROWS)
+        return {"events", *NEEDED} <= set(read_part(folder, index, part, ("events", *ROWS)))
     except DatasetError:
         return False
 
@@ -154,7 +166,7 @@ def is_finished(folder: Path, index: Index, part: int) -> bool:
 class Shards(Labelled):
     """Recordings of a folder of parts: labels, identities and places are in memory, events stay in their files.
 
-    len, labels, sample_ids, split, part, indices, folds   as of any data set
+    len, labels, sample_ids, split, groups, part, indices, folds   as of any data set
     subset(rows), excluding(ids)       fewer of them, in the folder's order
     parts()                            the same recordings, one file after the other, each as Shards of its own
     load(), sparse_raster(steps)       their events, all at once
@@ -168,6 +180,7 @@ class Shards(Labelled):
     begins: np.ndarray
     ends: np.ndarray
     split: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self._check_rows(len(self.labels))
@@ -179,11 +192,13 @@ class Shards(Labelled):
         index = Index.read(folder)
         rows = [_checked_rows(folder, index, part) for part in range(index.parts)]
         stops = np.concatenate([np.zeros(0, np.int64), *(np.cumsum(row["counts"], dtype=np.int64) for row in rows)])
-        every = {name: np.concatenate([np.zeros(0, np.int64), *(row[name] for row in rows)]) for name in ROWS[:3]}
+        every = {name: np.concatenate([np.zeros(0, np.int64), *(row[name] for row in rows)]) for name in NEEDED}
+        groups = np.array(index.groups)[np.concatenate([row["group"] for row in rows])] if index.groups else None
         has_split = bool(rows) and all("split" in row for row in rows)
         return cls(
             folder, index, every["labels"], every["sample_ids"], np.arange(index.samples) // index.part_samples,
             stops - every["counts"], stops, np.concatenate([row["split"] for row in rows]) if has_split else None,
+            groups,
         )  # fmt: skip
 
     @property
@@ -197,6 +212,11 @@ class Shards(Labelled):
         return self.index.sensor
 
     @property
+    def polarity(self) -> int | None:
+        """The only one of the sensor; None: both."""
+        return self.index.polarity
+
+    @property
     def events(self) -> int:
         """Events of all recordings."""
         return int((self.ends - self.begins).sum())
@@ -208,9 +228,8 @@ class Shards(Labelled):
             raise ParameterError(
                 must("Shards.rows", "rising, each once", "others", "load().subset(rows) takes any order")
             )
-        split = None if self.split is None else self.split[rows]
-        fields = ("labels", "sample_ids", "file", "begins", "ends")
-        return replace(self, split=split, **{name: getattr(self, name)[rows] for name in fields})
+        fields = ("labels", "sample_ids", "file", "begins", "ends", "split", "groups")
+        return replace(self, **{name: of[rows] for name in fields if (of := getattr(self, name)) is not None})
 
     def excluding(self, ids: Any) -> Shards:
         """Without the recordings of these sample ids: of images whose real recording is held out."""
@@ -231,7 +250,7 @@ class Shards(Labelled):
         offsets = np.concatenate([[0], np.cumsum(self.ends - self.begins)])
         return EventDataset.trusted(
             Columns(*(column[:done] for column in out)), offsets, self.labels, self.sensor,
-            sample_ids=self.sample_ids, name=self.name, split=self.split,
+            sample_ids=self.sample_ids, name=self.name, split=self.split, groups=self.groups, polarity=self.polarity,
         )  # fmt: skip
 
     def sparse_raster(
@@ -299,9 +318,10 @@ def _checked_rows(folder: Path, index: Index, part: int) -> dict[str, np.ndarray
     rows, span = read_part(folder, index, part, ROWS), index.span(part)
     shapes = {name: values.shape for name, values in rows.items() if values.dtype.kind in "iu"}
     if (
-        not set(ROWS[:3]) <= set(shapes)
+        not set(NEEDED + ROWS[4:] * bool(index.groups)) <= set(shapes)
         or set(shapes.values()) != {(span.stop - span.start,)}
         or rows["counts"].min() < 0
+        or (index.groups and not 0 <= rows["group"].min() <= rows["group"].max() < len(index.groups))
     ):
         rule, path = f"of {span.stop - span.start} recordings of at least 0 events", part_path(folder, part)
         raise DatasetError(must(str(path), rule, f"{shapes}"))
@@ -319,14 +339,28 @@ def write_shards(data: EventDataset, folder: Path, *, part_samples: int = PART_S
     if len(data.t) and int(data.t.min()) < 0:
         raise DatasetError(must("write_shards.data.t", "at least 0", int(data.t.min()), "shift the times"))
     layout = Layout.of(data.sensor, int(data.t.max(initial=0)))
-    made = digest(*data.columns, data.offsets, data.labels, data.sample_ids, data.split)
-    folder, index = Path(folder), Index(data.name, data.sensor, len(data), part_samples, layout, made)
+    made = digest(*data.columns, data.offsets, data.labels, data.sample_ids, data.split, *given(data.groups))
+    index = Index(
+        data.name, data.sensor, len(data), part_samples, layout, made, names_of(data.groups), data.polarity
+    )  # fmt: skip
+    folder = Path(folder)
     for part in begun(folder, index):
         some = data.subset(np.arange(index.span(part).start, index.span(part).stop))
         columns = {name: values.astype(np.int64) for name, values in some.columns._asdict().items()}
         rows = {"labels": some.labels, "sample_ids": some.sample_ids, "split": some.split}
+        rows["group"] = index.codes(some.groups)
         write_part(folder, index, part, layout.packed(**columns), rows | {"counts": np.diff(some.offsets)})
     return Shards.open(folder)
+
+
+def names_of(groups: np.ndarray | None) -> tuple[str, ...]:
+    """The names among groups, in order; none where there are no groups."""
+    return () if groups is None else tuple(np.unique(groups).tolist())
+
+
+def given(groups: np.ndarray | None) -> list[np.ndarray]:
+    """What groups add to a digest: nothing where there are none, as in folders from before there were any."""
+    return [] if groups is None else [groups]
 
 
 def begun(folder: Path, index: Index) -> list[int]:

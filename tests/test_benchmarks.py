@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from benchmarks import (
     headroom,
     hundred_chips,
     jobs_scaling,
+    lsm_speakers,
     lsm_speech,
     lsm_speed,
     lsm_vision,
@@ -164,18 +166,35 @@ def test_a_training_step_of_every_contender_that_is_there() -> None:
     assert training_step.peak("nobody", 8) is None
 
 
-def test_spoken_digits_are_judged_by_takes_and_by_speakers() -> None:
-    """Two speakers, three takes of each of ten made-up words."""
+def spoken(speakers: int) -> EventDataset:
+    """Three takes of each of ten made-up words by every speaker."""
     generator = np.random.default_rng(0)
-    labels, takes = np.tile(np.arange(10), 6), np.repeat(np.arange(6), 10)
+    takes = 3 * speakers
+    labels, take = np.tile(np.arange(10), takes), np.repeat(np.arange(takes), 10)
     count, events = len(labels), 150
     place = (generator.integers(0, 9, count * events) + 6 * np.repeat(labels, events)) % 64
-    data = EventDataset(
+    return EventDataset(
         t=np.tile(np.arange(events) * 500, count), x=place,
         y=np.zeros(count * events, int), p=np.ones(count * events, int), offsets=np.arange(0, count * events + 1, events),
-        labels=labels, sensor=(1, 64), split=np.array([0, 1, 2] * 2)[takes], groups=np.array(["ann", "bob"])[takes // 3],
+        labels=labels, sensor=(1, 64), split=(take % 3), groups=np.array(["ann", "bob", "cid"])[take // 3], polarity=1,
     )  # fmt: skip
+
+
+def test_spoken_digits_are_judged_by_takes_and_by_speakers() -> None:
+    data = spoken(2)
     for features in ("events", "reservoir"):
         row = lsm_speech.measured({"setup": "published", "features": features, "seed": 0}, data)
         assert row["samples"] == 20 and set(row["by_speaker"]) == {"ann", "bob"}
         assert row["known"] > 0.8 and row["held_out"] == np.mean(list(row["by_speaker"].values())) > 0.8
+
+
+def test_warps_are_chosen_without_the_speaker_who_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, case = spoken(3), {"setup": "published", "features": "events", "seed": 0}
+    monkeypatch.setattr(lsm_speakers, "WARPS", lsm_speakers.WARPS[1:4:2])
+    monkeypatch.setattr(lsm_speakers, "PENALTIES", (1.0, 100.0))
+    row = lsm_speakers.measured(case, data)
+    assert set(row["by_speaker"]) == {"ann", "bob", "cid"} and row["none"] > 0.8 and row["samples"] == len(data)
+    other = np.where(data.groups == "cid", (data.labels + 1) % 10, data.labels)
+    wrong = lsm_speakers.measured(case, replace(data, labels=other))["by_speaker"]["cid"]
+    assert wrong["in_choice"] == row["by_speaker"]["cid"]["in_choice"], "cid's labels have no part in cid's choice"
+    assert wrong["none"] < 0.2

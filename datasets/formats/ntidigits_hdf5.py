@@ -62,7 +62,7 @@ def read(path: Path, *, single: bool = True) -> EventDataset:
     streams, labels, ids, split, groups = zip(*found)
     return EventDataset.joined(
         _of_one_sensor(streams), list(labels), sample_ids=list(ids), name="ntidigits", split=list(split),
-        groups=np.array(groups, str),
+        groups=np.array(groups, str), polarity=1,
     )  # fmt: skip
 
 

@@ -49,4 +49,4 @@ def read(path: Path) -> EventDataset:
         raise DatasetError(must(str(path), rule, ", ".join(map(str, sizes))))
     streams = [stream(f"{path} recording {i}", units[i], times[i], CHANNELS) for i in range(sizes[0])]
     groups = None if speaker is None else np.array([str(who) for who in speaker.tolist()])
-    return EventDataset.joined(streams, labels, name=path.stem, groups=groups)
+    return EventDataset.joined(streams, labels, name=path.stem, groups=groups, polarity=1)

@@ -43,7 +43,8 @@ def zeroshot(
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The study on one screen."""
-    found = ["linear probes           reservoir   events alone   chance   samples, features"]
+    found = [f"{name}: {_data(row)}" for name, row in result["data"].items()]
+    found += ["linear probes           reservoir   events alone   chance   samples, features"]
     for name, row in result["probe"].items():
         found.append(
             f"  {name:<20} {_percent(row['reservoir']['accuracy'])} {_percent(row['events']['accuracy']):>13} "
@@ -80,6 +81,12 @@ def lines(result: dict[str, Any]) -> list[str]:
             f"{row['macs']['ratio']:.0f} times the multiply-accumulates"
         )
     return found
+
+
+def _data(row: dict[str, Any]) -> str:
+    source = f" ({row['source']})" if "source" in row else ""
+    copies = f" and {row['copies']} warped copies" if row["copies"] else ""
+    return f"{row['kind']} {row['name']}{source}, {row['train']}{copies} to train on, {row['test']} judged, {row['inputs']} inputs"
 
 
 def _chips(row: dict[str, Any] | None) -> list[str]:

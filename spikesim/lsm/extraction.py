@@ -3,7 +3,8 @@
     counts       f_wn = sum of s_tn over window w of T/W steps, w = 0 .. W-1       (W = 1: the published feature)
     membrane     m_Tn, after the last step, beside the counts
 
-Recordings become rasters of `Frames`: T bins over the recording's own duration, a box of pixels, one polarity or both.
+Recordings become rasters of `Frames`: T bins over the recording's own duration, a box of pixels, one polarity or both. A sensor
+that has one polarity alone (a cochlea's channels, counts, rate coding) has no inputs of the other.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class UselessReservoir(UserWarning):
 
 @dataclass(frozen=True)
 class Frames:
-    """How recordings are shown: `steps` bins, a centred box of `side` pixels (0: all), one `polarity` (None: both)
+    """How recordings are shown: `steps` bins, a centred box of `side` pixels (0: all), one `polarity` (None: all that the
+    sensor has)
 
     largest   counts are cut off there; 1: binary events; 0: as they are
     """
@@ -64,25 +66,40 @@ class Frames:
         top, left = ((n - self.side) // 2 for n in sensor)
         return left, top, left + self.side, top + self.side
 
-    def inputs(self, sensor: tuple[int, int]) -> int:
-        """Inputs of one step."""
-        pixels = self.side**2 if self.side else sensor[0] * sensor[1]
-        return pixels * (2 if self.polarity is None else 1)
+    def shown(self, data: Any) -> int | None:
+        """The one polarity of recordings that is shown; None: both. ParameterError for one that their sensor does not have."""
+        if data.polarity is not None and self.polarity not in (None, data.polarity):
+            rule = f"{data.polarity} or left out for {data.name}, which has no other"
+            raise ParameterError(must("Frames.polarity", rule, self.polarity))
+        found: int | None = data.polarity if self.polarity is None else self.polarity
+        return found
+
+    def inputs(self, data: Any) -> int:
+        """Inputs of one step of these recordings."""
+        pixels = self.side**2 if self.side else data.sensor[0] * data.sensor[1]
+        return int(pixels) * (2 if self.shown(data) is None else 1)
 
     def raster(self, data: Any, rows: np.ndarray | None = None) -> SparseRaster:
         """Recordings as event lists; `rows` of an event data set, or all."""
         chosen = {} if rows is None else {"indices": rows}
         found: SparseRaster = data.sparse_raster(
-            self.steps, **chosen, crop=self.box(data.sensor), polarity=self.polarity
+            self.steps, **chosen, crop=self.box(data.sensor), polarity=self.shown(data)
         )
         return found
 
-    def batches(self, data: EventDataset) -> Iterator[tuple[SparseRaster, np.ndarray]]:
-        """(raster of flat inputs, sample ids), all recordings in order."""
-        rows = np.arange(len(data))
-        for start in range(0, len(data), BATCH):
-            here = rows[start : start + BATCH]
-            yield self.flat(self.raster(data, here)), np.asarray(data.sample_ids)[here]
+    def batches(self, data: Any) -> Iterator[tuple[SparseRaster, np.ndarray]]:
+        """(raster of flat inputs, sample ids), all in order: of an event data set, of recordings in parts, one part after the
+        other, or of what makes its own (`Counts`, `RateCoded`)."""
+        if isinstance(data, Shards):
+            for part in data.parts():
+                yield self.flat(self.raster(part)), np.asarray(part.sample_ids)
+        elif isinstance(data, EventDataset):
+            rows = np.arange(len(data))
+            for start in range(0, len(data), BATCH):
+                here = rows[start : start + BATCH]
+                yield self.flat(self.raster(data, here)), np.asarray(data.sample_ids)[here]
+        else:
+            yield from data.batches(self)
 
     def flat(self, raster: SparseRaster) -> SparseRaster:
         """The same with one axis of inputs, and counts cut off."""
@@ -113,7 +130,7 @@ def features(
     """
     found, fired, places = [], 0.0, 0
     with torch.inference_mode():
-        for raster, ids in _batches(data, frames):
+        for raster, ids in frames.batches(data):
             ran = run(network, raster, seeds=seeds, ledger=ledger, sample_ids=ids)
             counts = ran.counts(windows)
             fired, places = fired + float(counts.sum()), places + counts[:, 0].numel() * raster.steps
@@ -135,7 +152,7 @@ def event_counts(
     size   brings them to so many features by a fixed random projection (normal, of `seeds`, else of seed 0); 0: as they are
     """
     found = []
-    for raster, _ in _batches(data, frames):
+    for raster, _ in frames.batches(data):
         found.append(windowed(raster, windows))
     values = torch.cat(found).flatten(1)
     if size and size != values.shape[1]:
@@ -153,17 +170,6 @@ def windowed(raster: SparseRaster, windows: int) -> Tensor:
     place = ((step // steps) * windows + window) * inputs + raster.idx
     total = np.bincount(place, weights=raster.val, minlength=batch * windows * inputs)
     return torch.from_numpy(total.astype(np.float32)).view(batch, windows, inputs)
-
-
-def _batches(data: Any, frames: Frames) -> Iterator[tuple[SparseRaster, np.ndarray]]:
-    """Of an event data set, of recordings in parts, one part after the other, or of what makes its own."""
-    if isinstance(data, Shards):
-        for part in data.parts():
-            yield frames.flat(frames.raster(part)), np.asarray(part.sample_ids)
-    elif isinstance(data, EventDataset):
-        yield from frames.batches(data)
-    else:
-        yield from data.batches(frames)
 
 
 def _warn(rate: float) -> None:

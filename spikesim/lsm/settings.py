@@ -11,11 +11,21 @@ frames = { steps = 50, side = 16, polarity = 1 }
 reservoir = { like = "image", weights = "formed", voltage = 3.433 }
 [audio]
 data = "fsdd"
+warp = { copies = 2, channels = 3, tempo = 0.1 }   # `Warp`: copies of training recordings; left out: none
 [match]                      # `Contrastive`
 [match.training]             # `Training`
 [chips]                      # left out: no chips
 macro = "taox40-projected"
 count = 20
+
+Instead of recordings, `data` may be a file of counts, and images may be rate coded:
+
+[brain]
+data = "handwriting.npz"     # counts (trials, steps, channels) and labels, or a .mat: `datasets/counts.py`
+[letters]
+data = "letters"             # images: .npz with x, y, or folders <class>/<picture>.png
+rate = { gain = 0.4, size = 28, inverted = true }   # `RateCoding`; left out: emulated
+test_share = 0.2             # of each class is judged, where neither the data nor `test` says which
 """
 
 from __future__ import annotations
@@ -25,6 +35,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.params import check
+from ..datasets.rate_coding import RateCoding
+from ..datasets.warping import Warp
 from ..errors import ParameterError, must, nearest
 from ..training.settings import Training
 from ..training.tables import known_keys, must_be_tables, read_tables
@@ -53,6 +65,8 @@ class Modality:
     name            of the table                  data, test      where recordings come from
     per_class       training samples of each class, 0: all     test_per_class   the same of judged ones
     validation      share of training samples that is held back, where the data does not say which
+    test_share      share of each class that is judged, where the data does not say which and there is no `test`; 0: refused
+    rate            images are rate coded so; None: emulated      warp    copies of training recordings; None: none
     frames          how they are shown            windows, membrane   see `features`
     reservoir       by inputs, once they are known
     """
@@ -63,6 +77,9 @@ class Modality:
     per_class: int = 0
     test_per_class: int = 0
     validation: float = 0.2
+    test_share: float = 0.0
+    rate: RateCoding | None = None
+    warp: Warp | None = None
     frames: Frames = Frames()
     windows: int = 1
     membrane: bool = False
@@ -72,6 +89,13 @@ class Modality:
         for name in ("per_class", "test_per_class"):
             check(self, name, at_least=0, integer=True)
         check(self, "validation", above=0, below=1)
+        check(self, "test_share", at_least=0, below=1)
+        if self.test and self.test_share:
+            raise ParameterError(must(f"[{self.name}] test_share", "left out beside test", self.test_share))
+        if self.test and self.test == self.data:
+            raise ParameterError(must(f"[{self.name}] test", "another data set than data", self.test))
+        if self.rate and self.warp:
+            raise ParameterError(must(f"[{self.name}] warp", "left out beside rate: of recordings only", self.warp))
         check(self, "windows", at_least=1, at_most=self.frames.steps, integer=True)
         self.built(1)
 
@@ -205,6 +229,10 @@ def _modality(path: Path, name: str, tables: dict[str, Any]) -> Modality:
         _table(f"{path} [{name}.frames]", found.pop("frames", {})),
         {f.name for f in fields(Frames)},
     )
+    made: dict[str, Any] = {"rate": RateCoding, "warp": Warp}
+    for key in made.keys() & found.keys():
+        table = _table(f"{path} [{name}.{key}]", found[key])
+        found[key] = made[key](**known_keys(path, f"{name}.{key}", table, {f.name for f in fields(made[key])}))
     found["reservoir"] = _table(f"{path} [{name}.reservoir]", found.get("reservoir", {}))
     return Modality(name, frames=Frames(**frames), **found)
 

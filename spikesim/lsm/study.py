@@ -1,7 +1,7 @@
 """A whole zero-shot study: features of both modalities, then one part after the other, each kept as it is finished.
 
     OUT/parts/<part>.json    what each part found: a run that was stopped goes on behind them
-    parts   probe, seen, unseen, pairs, few_shots, groups, chips, encoders
+    parts   data, probe, seen, unseen, pairs, few_shots, groups, chips, encoders
 
 Everything that is chosen is chosen on validation samples; test samples judge once. Chance stands beside every figure.
 """
@@ -62,7 +62,8 @@ class Study:
         folder(self.out / "parts", "--out")
         self._must_be_ours()
         parts: dict[str, Callable[[], Row]] = {
-            "probe": self.probe, "seen": self.seen, "unseen": self.unseen, "pairs": self.pairs, "few_shots": self.few_shots
+            "data": self.data, "probe": self.probe,
+            "seen": self.seen, "unseen": self.unseen, "pairs": self.pairs, "few_shots": self.few_shots
         }  # fmt: skip
         if self.settings.groups and self.parts["b"].train.groups is not None:
             parts["groups"] = self.groups
@@ -107,7 +108,7 @@ class Study:
     @cached_property
     def reservoirs(self) -> dict[str, Any]:
         """Both reservoirs' settings."""
-        return {n: self.modality(n).built(self.modality(n).frames.inputs(self.parts[n].train.sensor)) for n in NAMES}
+        return {n: self.modality(n).built(self.modality(n).frames.inputs(self.parts[n].train)) for n in NAMES}
 
     def seeds_of(self, name: str) -> Seeds:
         """The seeds that a modality's weights are drawn from."""
@@ -154,6 +155,18 @@ class Study:
     def sets(of: dict[str, dict[str, Side]], judged: str = "test") -> Sets:
         """Training samples beside those that judge: "valid" or "test"."""
         return Sets(of["a"]["train"], of["b"]["train"], of["a"][judged], of["b"][judged])
+
+    def data(self) -> Row:
+        """What was read, by modality: kind, name, where it is from if the file says so, sensor, inputs, samples of each part."""
+        found: Row = {}
+        for n in NAMES:
+            m, parts = self.modality(n), self.parts[n]
+            summary = parts.train.summary()
+            row = {key: summary[key] for key in ("kind", "name", "source", "classes", "groups") if key in summary}
+            sizes = {"train": len(parts.train) - parts.copies, "copies": parts.copies}
+            sizes |= {"valid": len(parts.valid), "test": len(parts.test)}
+            found[m.name] = {**row, "sensor": list(parts.train.sensor), "inputs": m.frames.inputs(parts.train), **sizes}
+        return found
 
     def probe(self) -> Row:
         """Linear probes of either modality, reservoir and events alone."""
@@ -259,7 +272,10 @@ class Study:
 
     def few_shots(self) -> Row:
         """Matches of two classes of which some samples are labelled, over all pairs."""
-        sets, found = self.sets(self.ideal), {}
+        # A warped copy is no further label: only recordings themselves are drawn.
+        own = {n: len(self.parts[n].train) - self.parts[n].copies for n in NAMES}
+        first = {n: Side(s["train"].features[: own[n]], s["train"].labels[: own[n]]) for n, s in self.ideal.items()}
+        sets, found = Sets(first["a"], first["b"], self.ideal["a"]["test"], self.ideal["b"]["test"]), {}
         pairs = list(combinations(sets.classes, 2))
         for shots in self.settings.shots:
             seeds = self.seeds.child("few shots", shots)
@@ -267,23 +283,32 @@ class Study:
         return {"chance": 0.5, "pairs": len(pairs), "mean": found}
 
     def groups(self) -> Row:
-        """Modality b with each of its groups (speakers) held out: trained without, judged on all of it."""
+        """Modality b with each of its groups (speakers) held out: trained without, judged on all test samples of it.
+
+        A group is judged among the classes it has; those that are not in training and test, or have but one, are passed over.
+        """
         train, test = self.parts["b"].train, self.parts["b"].test
-        names, found = sorted(set(np.asarray(train.groups).tolist())), {}
+        trained_on, judged_on = (set(() if of.groups is None else of.groups.tolist()) for of in (train, test))
+        found: Row = {}
         a, b = self.ideal["a"], self.ideal["b"]
-        for name in names:
+        for name in sorted(trained_on & judged_on) if len(trained_on) > 1 else ():
             kept, held = np.asarray(train.groups) != name, np.asarray(test.groups) == name
-            if not held.any() or not kept.any():
-                raise DatasetError(must(f"[{self.settings.b.name}] groups", f"with {name} in test and others", names))
             side = Side(b["train"].features[kept], b["train"].labels[kept])
             judged = Side(b["test"].features[held], b["test"].labels[held])
+            classes = self.seen_of(classes_of(a["train"], side))
+            among = [c for c in classes if c in judged.labels]
+            if len(among) < 2:
+                continue
             answer = probed(side.features, side.labels, judged.features) == judged.labels
             sets = Sets(a["train"], side, a["test"], judged)
-            classes = self.seen_of(classes_of(a["train"], side))
             embedding = trained(*sets.training(classes), self.settings.match, seeds=self.seeds.child("group", name))
-            got = matches(embedding, sets.judged(classes))
-            found[name] = {"probe": float(answer.mean()), **{self.named(n): m.accuracy for n, m in got.items()}}
-        keys = list(next(iter(found.values())))
+            got = matches(embedding, sets.judged(among))
+            shares = {self.named(n): m.accuracy for n, m in got.items()}
+            found[name] = {"classes": len(among), "probe": float(answer.mean()), **shares}
+        if not found:
+            rule, had = "two or more in training, one judged in two classes", f"{len(trained_on)} and {len(judged_on)}"
+            raise DatasetError(must(f"[{self.settings.b.name}] groups", rule, had, "set zeroshot.groups = false"))
+        keys = [key for key in next(iter(found.values())) if key != "classes"]
         return {"by_group": found, "mean": {k: float(np.mean([row[k] for row in found.values()])) for k in keys}}
 
 

@@ -41,12 +41,14 @@ def retrieval(seen: dict[str, Any]) -> Figure:
 def embedding(places: dict[str, Any]) -> Figure:
     """Samples of both modalities in the two main directions of the common space, coloured by class."""
     figure, axis = panels(width=6.4, height=5.0)
+    last = max(9, *(max(row["label"]) for row in places.values()))
+    colours = "tab10" if last == 9 else "turbo"
     for marker, (name, row) in zip("o^", places.items()):
         shown = axis.scatter(
-            row["x"], row["y"], c=row["label"], cmap="tab10", vmin=0, vmax=9, marker=marker, s=16, alpha=0.7
+            row["x"], row["y"], c=row["label"], cmap=colours, vmin=0, vmax=last, marker=marker, s=16, alpha=0.7
         )
         axis.scatter([], [], color=INK, marker=marker, s=16, label=name)
-    figure.colorbar(shown, ax=axis, label="class", ticks=range(10))
+    figure.colorbar(shown, ax=axis, label="class", ticks=range(last + 1))
     axis.set(xlabel="first main direction", ylabel="second")
     axis.legend(frameon=False, fontsize=8)
     return figure

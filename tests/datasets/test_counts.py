@@ -34,6 +34,25 @@ def test_files_give_counts_and_labels(tmp_path: Path, suffix: str) -> None:
     assert len(data) == 6 and data.sensor == (1, 192) and data.summary()["steps"] == 20
 
 
+@pytest.mark.parametrize("suffix", ["npz", "mat"])
+def test_files_say_who_and_where_from(tmp_path: Path, suffix: str) -> None:
+    who = ["a", "bcd", "a", "a", "bcd", "e"]
+    path = written(
+        tmp_path / f"hand.{suffix}", counts=drawn(), labels=np.arange(6), groups=np.array(who), source="drawn for tests"
+    )
+    data = read_counts(path)
+    assert data.groups.tolist() == who and data.source == "drawn for tests" == data.subset([1]).source
+    assert data.summary()["source"] == "drawn for tests" and data.subset([4, 0]).groups.tolist() == ["bcd", "a"]
+    sessions = read_counts(written(path, counts=drawn(), labels=np.arange(6), groups=[3.0, 3, 3, 12, 12, 12]))
+    assert (
+        sessions.groups.tolist() == ["3"] * 3 + ["12"] * 3
+        and sessions.source == ""
+        and "source" not in sessions.summary()
+    )
+    with pytest.raises(DatasetError, match=rf"hand.{suffix} groups must be texts or whole numbers, got float64"):
+        read_counts(written(path, counts=drawn(), labels=np.arange(6), groups=np.arange(6) / 4))
+
+
 def test_batches_hold_the_counts_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
     data = Counts(drawn(), np.arange(6))
     monkeypatch.setattr(counts, "BATCH", 4)

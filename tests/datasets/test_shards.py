@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import namedtuple
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from spikesim.core.raster import SparseRaster
 from spikesim.core.seeds import Seeds
@@ -31,6 +33,7 @@ from spikesim.datasets.view import View
 from spikesim.errors import ArtefactError, DatasetError, ParameterError, ShapeError, SpikesimError
 
 CAMERA = EventCamera(duration_us=60_000)
+FINGERPRINT = "fdea8d147e9ca22e"
 VIEWS = [(None, None), ((2, 1, 7, 4), None), (None, 0), ((0, 0, 3, 5), 1)]
 
 
@@ -116,6 +119,47 @@ def test_rasters_of_parts_are_those_of_the_recordings(
     some = written.subset(rows).sparse_raster(7, crop=crop, polarity=polarity, merge=merge)
     assert same_raster(some, data.sparse_raster(7, rows, crop=crop, polarity=polarity, merge=merge))
     assert data.sparse_raster(7, [5, 3, 3]).dense().equal(data.raster(7, [5, 3, 3]))
+
+
+@pytest.mark.parametrize("polarity", [None, 1])
+def test_groups_and_the_only_polarity_come_back(polarity: int | None, tmp_path: Path) -> None:
+    data, names = recordings((1, 9)), np.array([f"speaker {i * 7 % 5}" for i in range(13)])
+    p = data.p if polarity is None else np.ones_like(data.p)
+    data = replace(data, p=p, groups=names, polarity=polarity)
+    for made in (write_shards(data, tmp_path, part_samples=4), Shards.open(tmp_path)):
+        assert same(made.load(), data) and made.load().groups.tolist() == made.groups.tolist() == names.tolist()
+        assert made.polarity == made.load().polarity == polarity
+        some = made.subset([1, 5, 12])
+        assert some.groups.tolist() == some.load().groups.tolist() == names[[1, 5, 12]].tolist()
+        assert [who for part in made.parts() for who in part.groups] == names.tolist()
+        assert made.summary()["groups"] == 5
+    (tmp_path / "part-00001.safetensors").unlink()
+    assert same(write_shards(data, tmp_path, part_samples=4).load(), data), "what is missing is made again"
+    with pytest.raises(ArtefactError, match="begun with the same recordings"):
+        write_shards(replace(data, groups=names[::-1]), tmp_path, part_samples=4)
+
+
+def test_a_group_that_is_none_of_the_names_is_refused(tmp_path: Path) -> None:
+    data = replace(recordings(), groups=np.array(["a", "b", "c", "a"] * 3 + ["a"]))
+    index = write_shards(data, tmp_path, part_samples=20).index
+    words = shards_module.read_part(tmp_path, index, 0, ("events",))["events"]
+    rows = {"labels": data.labels, "sample_ids": data.sample_ids, "counts": np.diff(data.offsets)}
+    for wrong in (np.full(13, 3, np.int32), np.full(13, -1, np.int32), None):
+        shards_module.write_part(tmp_path, index, 0, words, rows | {"group": wrong})
+        with pytest.raises(DatasetError, match=r"part-00000.safetensors must be of 13 recordings"):
+            Shards.open(tmp_path)
+
+
+def test_folders_without_groups_are_what_they_were(tmp_path: Path) -> None:
+    """Index and parts hold what version 1 held before there were groups, and nothing else: such folders load and go on."""
+    made = write_shards(recordings(), tmp_path, part_samples=20)
+    held = json.loads((tmp_path / "index.json").read_text())
+    fields = {"format", "version", "name", "sensor", "samples", "part_samples", "layout", "fingerprint"}
+    assert set(held) == fields and held["version"] == 1
+    with safe_open(tmp_path / "part-00000.safetensors", framework="numpy") as file:
+        assert set(file.keys()) == {"events", "counts", "labels", "sample_ids", "split"}
+    assert held["fingerprint"] == FINGERPRINT, "of the recordings above, as it was before there were groups"
+    assert made.groups is None and made.polarity is None
 
 
 def test_subsets_read_what_they_hold(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import spikesim as ss
+from spikesim.datasets import Counts, RateCoded
 from spikesim.datasets.base import EventDataset
-from spikesim.errors import ParameterError
+from spikesim.errors import DatasetError, ParameterError
 from spikesim.lsm import Frames, Reservoir, extraction, features
 from spikesim.lsm.extraction import UselessReservoir, event_counts, windowed
 
@@ -42,6 +43,31 @@ def test_windows_add_up_and_membranes_stand_beside() -> None:
     assert np.array_equal(parts[:, 5 * 40 :], run.state.nodes["n"].v.numpy())
     assert torch.equal(run.counts(5).sum(1), run.output.sum(0))
     assert torch.equal(run.counts(5)[:, 1], ss.run(network, x.dense()).output[2:4].sum(0))
+
+
+def test_sensors_of_one_polarity_have_no_inputs_of_the_other() -> None:
+    both = recordings()
+    one = replace(both, p=np.ones_like(both.p), polarity=1)
+    assert (Frames(4).inputs(both), Frames(4).inputs(one), Frames(4, 6).inputs(one), Frames(4, polarity=1).inputs(both)) == (
+        200, 100, 36, 100
+    )  # fmt: skip
+    assert Frames(4).raster(one).shape == (1, 10, 10) and Frames(4).raster(both).shape == (2, 10, 10)
+    for frames in (Frames(4), Frames(4, polarity=1)):
+        assert torch.equal(frames.raster(one).dense(), one.raster(4)[:, :, 1:])
+    assert np.array_equal(event_counts(one, Frames(4)), event_counts(one, Frames(4, polarity=1)))
+    assert Frames(4).inputs(one.subset([2])) == 100 and features(
+        replace(RESERVOIR, inputs=100).network(ss.Seeds(0)), one, Frames(4)
+    ).values.shape == (9, 40)
+    with pytest.raises(
+        ParameterError, match=r"Frames.polarity must be 1 or left out for recordings, which has no other"
+    ):
+        Frames(4, polarity=0).inputs(one)
+    with pytest.raises(
+        DatasetError, match=r"EventDataset.p must be 1 of all events, the only one of the sensor, got 0"
+    ):
+        replace(both, polarity=1)
+    shown = Counts(np.ones((2, 5, 7)), np.arange(2)), RateCoded(np.zeros((2, 3, 3), np.uint8), np.arange(2))
+    assert [Frames(4).inputs(data) for data in shown] == [7, 9]
 
 
 def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
