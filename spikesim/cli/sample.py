@@ -22,7 +22,8 @@ def sample(
     steps: Annotated[int, typer.Option(help="Denoising steps, at most as many as the model learned.")] = 50,
     sampler: Annotated[str, typer.Option(help="ddim, ddpm, analytic or dpm-solver-2.")] = "ddim",
     threshold: Annotated[
-        str, typer.Option(help='Factor of all thresholds, or of some layers: "down.0.0.first.neuron=0.99,...".')
+        str,
+        typer.Option(help='Factor of all thresholds, of some layers ("down.0.0.first.neuron=0.99,..."), or "auto".'),
     ] = "1",
     labels: Annotated[str, typer.Option(help='Classes in turn, like "3" or "0,1,2", of a conditional model.')] = "",
     guidance: Annotated[float, typer.Option(help="Scale of classifier-free guidance; 1: none.")] = 1.0,
@@ -45,11 +46,14 @@ def sample(
     from ..diffusion.sampling import Sampler, Sampling
     from ..report.pictures import write_animation, write_grid
 
-    wanted = Sampling(sampler, steps, _thresholds(threshold), _labels(labels), guidance)
+    auto = threshold.strip() == "auto"
+    wanted = Sampling(sampler, steps, 1.0 if auto else _thresholds(threshold), _labels(labels), guidance)
     found = DiffusionModel.load(model)
     given = None if image is None else _start(found.about, image, mask, strength)
     seeds = Seeds(seed)
-    shown: Any = _training_pictures(found.about, data) if sampler == "analytic" or macro else None
+    shown: Any = _training_pictures(found.about, data) if sampler == "analytic" or macro or auto else None
+    if auto:
+        wanted = replace(wanted, threshold=_least(found, shown, seeds))
     energy: dict[str, Any] = {}
     used = found
     if macro:
@@ -105,6 +109,15 @@ def _thresholds(text: str) -> float | dict[str, float]:
         return quantity(text, "", field="--threshold")
     parts = (part.rsplit("=", 1) for part in text.split(","))
     return {part[0].strip(): quantity(part[-1], "", field="--threshold") for part in parts}
+
+
+def _least(model: Any, pictures: Any, seeds: Any) -> float:
+    """The factor that errs least on noise that is not sampled from."""
+    from ..diffusion.threshold_choice import chosen_threshold
+
+    chosen = chosen_threshold(model, pictures, seeds=seeds.child("validation"))
+    note(f"thresholds times {chosen.threshold:g}: error {chosen.value:.5f}, unchanged {chosen.unchanged:.5f}")
+    return float(chosen.threshold)
 
 
 def _labels(text: str) -> tuple[int, ...]:

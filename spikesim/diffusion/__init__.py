@@ -4,6 +4,8 @@ Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a
 `unet.py`, `training.py`, `model.py`, `sampling.py`.
 """
 
+from ..conversion.block_finetuning import Tuning
+from .converted import converted, tuned
 from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
 from .metrics import (
     Coverage,
@@ -20,6 +22,7 @@ from .mixture import GaussianMixture
 from .model import DiffusionModel, Pictures
 from .network_denoiser import NetworkDenoiser
 from .noise import Noise
+from .on_chip import PictureEnergy, deployed, picture_energy
 from .samplers import (
     Reverse,
     analytic_dpm,
@@ -36,11 +39,13 @@ from .samplers import (
 )
 from .sampling import Sampler, Sampling
 from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading, quadratic, uniform
+from .threshold_choice import Chosen, chosen_threshold, denoising_error, swept
 from .threshold_guidance import with_thresholds
 from .training import NoisedBatches, NoisePrediction, warm_start
 from .unet import UNet
 
 __all__ = [
+    "Chosen",
     "CosineBetas",
     "Coverage",
     "Denoiser",
@@ -53,21 +58,27 @@ __all__ = [
     "Noise",
     "NoisePrediction",
     "NoisedBatches",
+    "PictureEnergy",
     "Pictures",
     "Reverse",
     "Sampler",
     "Sampling",
     "Schedule",
     "Share",
+    "Tuning",
     "UNet",
     "analytic_dpm",
     "analytic_reverse",
+    "chosen_threshold",
     "class_coverage",
     "confident_share",
+    "converted",
     "ddim",
     "ddim_reverse",
     "ddpm",
     "ddpm_reverse",
+    "denoising_error",
+    "deployed",
     "dpm_solver2",
     "even_log_snr",
     "frechet",
@@ -79,10 +90,13 @@ __all__ = [
     "mean_squared_noise",
     "nearest_neighbours",
     "noise_in",
+    "picture_energy",
     "predicted_x0",
     "quadratic",
     "sampled",
     "score",
+    "swept",
+    "tuned",
     "uniform",
     "warm_start",
     "with_thresholds",

@@ -25,9 +25,7 @@ def with_thresholds(network: Network, factor: float | Mapping[str, float]) -> Ne
     GraphError for a name that is no layer with thresholds, or where there is none; ParameterError for a factor that is not
     above 0, or takes a threshold to the membrane's rest.
     """
-    layers = {name: module for name, module in network.nodes.items() if _has_threshold(module)}
-    if not layers:
-        raise GraphError(must("with_thresholds.network", "one with neurons that have thresholds", "none"))
+    layers = guided_layers(network)
     factors = dict(factor) if isinstance(factor, Mapping) else dict.fromkeys(layers, factor)
     made = {}
     for name, by in factors.items():
@@ -41,6 +39,14 @@ def with_thresholds(network: Network, factor: float | Mapping[str, float]) -> Ne
             rule = "so that the threshold stays above the membrane's rest"
             raise ParameterError(must(f"with_thresholds.factor[{name}]", rule, by))
     return network.replaced(made)
+
+
+def guided_layers(network: Network) -> dict[str, nn.Module]:
+    """The layers that have thresholds, by name in the order of execution; GraphError where there is none."""
+    layers = {name: network.node(name) for name in network.order if _has_threshold(network.node(name))}
+    if not layers:
+        raise GraphError(must("with_thresholds.network", "one with neurons that have thresholds", "none"))
+    return layers
 
 
 def _has_threshold(module: nn.Module) -> bool:

@@ -81,6 +81,7 @@ def test_other_samplers_pictures_to_start_from_and_chips(trained: Path, capsys: 
     base = ("sample", str(trained), "--n", "2", "--steps", "5")
     for name in ("ddpm", "analytic", "dpm-solver-2"):
         assert said(capsys, *base, "--sampler", name, "--out", name)["sampler"] == name
+    assert said(capsys, *base, "--threshold", "auto", "--out", "auto")["threshold"] > 0
     Image.fromarray(np.full((20, 20), 200, np.uint8)).save("start.png")
     mask = np.zeros((8, 8), np.uint8)
     mask[4:] = 255

@@ -1,0 +1,156 @@
+"""Spiking diffusion on MNIST at 16 x 16: how good pictures are, and what helps, from the same initial noise for all.
+
+    SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT         # trains the models first (resumable)
+    SPIKESIM_SHARED=DIR DIFFUSION=OUT python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
+    DIFFUSION_SETS=snn,ann ...                                            # only samples these
+
+quality    one row per set: Frechet and kernel distance of the features of mnist-8.onnx (last hidden layer) from test digits, floors,
+           share of which the classifier is sure (ceiling and floors beside it), classes, nearest training pictures
+compared   one row per pair: difference of Frechet distances, same noise, paired bootstrap; negative: the first is nearer
+Thresholds are chosen by denoising error on pictures that were held back from training and noise of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import spikesim as ss
+from benchmarks.diffusion_models import COMMON, experiment_of
+from benchmarks.harness import resumed
+from spikesim import diffusion
+from spikesim.core.files import write_json
+from spikesim.datasets import load
+from spikesim.diffusion import DiffusionModel, Sampler, Sampling
+from spikesim.diffusion.model import pictures as resized
+from spikesim.diffusion.sampling import BATCH
+
+SEED, LEVELS = 1, 3
+FACTORS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 1.0, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1)
+
+
+@dataclass(frozen=True)
+class Set:
+    """Pictures: of which model, how many, how sampled, and what is made of the model before."""
+
+    model: str
+    count: int
+    sampling: Sampling = Sampling()
+    made: str = ""
+
+
+SETS = {
+    "snn": Set("snn", 2000),
+    "ann": Set("ann", 2000),
+    "tsm": Set("tsm", 1000),
+    "longer": Set("longer", 1000),
+    "guided": Set("snn", 1000, made="guided"),
+    "converted": Set("quantised", 1000, made="converted"),
+    "finetuned": Set("quantised", 1000, made="finetuned"),
+    "quantised": Set("quantised", 1000),
+    "steps 10": Set("snn", 500, Sampling(steps=10)),
+    "steps 20": Set("snn", 500, Sampling(steps=20)),
+    "steps 100": Set("snn", 500, Sampling(steps=100)),
+}
+PAIRS = [
+    ("snn", "ann"), ("tsm", "snn"), ("tsm", "longer"), ("guided", "snn"), ("finetuned", "converted"), ("finetuned", "snn"),
+    ("steps 10", "snn"), ("steps 20", "snn"), ("steps 100", "snn"),
+]  # fmt: skip
+
+
+def measure() -> list[dict[str, Any]]:
+    """Quality of every set, then every pair."""
+    torch.set_num_threads(1)
+    out, wanted = Path(os.environ["DIFFUSION"]), os.environ.get("DIFFUSION_SETS", "")
+    chosen = [name for name in SETS if not wanted or name in wanted.split(",")]
+    for name in chosen:
+        pictures(name, out)
+    root = shared()
+    looks = diffusion.classifier_of_file(root / "checkpoints" / "mnist-8.onnx", name="MNIST-8")
+    training, real = data("train", root), data("test", root)
+
+    def measured(case: dict[str, Any]) -> dict[str, Any]:
+        started = time.perf_counter()
+        if "set" in case:
+            made = pictures(case["set"], out)
+            found: Any = diffusion.quality(made, real, looks, training=training, seeds=ss.Seeds(2))
+            return {"quality": found.as_dict(), "seconds": time.perf_counter() - started}
+        n = min(SETS[case[k]].count for k in ("a", "b"))
+        a, b = (pictures(case[k], out)[:n] for k in ("a", "b"))
+        found = diffusion.compared(a, b, real, looks, seeds=ss.Seeds(2))
+        return {"samples": n, "compared": found.as_dict(), "seconds": time.perf_counter() - started}
+
+    pairs = [(a, b) for a, b in PAIRS if a in chosen and b in chosen]
+    return resumed("diffusion", [{"set": n} for n in chosen] + [{"a": a, "b": b} for a, b in pairs], measured)
+
+
+def shared() -> Path:
+    """The folder of the shared data."""
+    return Path(os.environ["SPIKESIM_SHARED"]).resolve()
+
+
+def data(part: str, root: Path) -> Tensor:
+    """Digits of the training or test part, as models see them."""
+    return resized(load("mnist", root=root).part(part).frames(), COMMON["size"])
+
+
+def pictures(name: str, out: Path) -> Tensor:
+    """A set (N, 1, 16, 16); sampled where it is not yet."""
+    wanted = SETS[name]
+    where = out / "sets" / name.replace(" ", "-")
+    found = [np.load(p) for p in sorted((where / "parts").glob("pictures-*.npy"))]
+    if sum(map(len, found)) >= wanted.count:
+        return torch.from_numpy(np.concatenate(found))[: wanted.count]
+    model, sampling, about = MADE[wanted.made](DiffusionModel.load(out / wanted.model), wanted.sampling, out)
+    started = time.perf_counter()
+    sampler = Sampler(model, sampling, ss.Seeds(SEED))
+    made, _ = sampler.into(where, -(-wanted.count // BATCH) * BATCH)
+    write_json(where / "set.json", {**about, "seconds": time.perf_counter() - started, "pictures": len(made)})
+    return made[: wanted.count]
+
+
+Made = tuple[DiffusionModel, Sampling, dict[str, Any]]
+
+
+def plain(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
+    return model, sampling, {}
+
+
+def guided(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
+    """With the threshold that errs least on pictures that were held back."""
+    found = diffusion.chosen_threshold(model, held_back(out), seeds=ss.Seeds(7), factors=FACTORS)
+    about = {"threshold": found.threshold, "error": found.value, "unchanged": found.unchanged, "tried": found.tried}
+    return model, replace(sampling, threshold=found.threshold), about
+
+
+def converted(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
+    """Spiking at T = 3."""
+    made, report = diffusion.converted(model, data("train", shared())[512:1024], seeds=ss.Seeds(8))
+    return made, sampling, {"steps": made.about.steps, "recipe": report.recipe}
+
+
+def finetuned(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
+    """And its blocks tuned."""
+    made, _, about = converted(model, sampling, out)
+    tuning = diffusion.Tuning(60, 32, 1e-3)
+    better, blocks = diffusion.tuned(made, data("train", shared())[1024:5120], seeds=ss.Seeds(9), tuning=tuning)
+    return better, sampling, {**about, "blocks": [[b.name, b.before, b.after] for b in blocks]}
+
+
+MADE: dict[str, Callable[[DiffusionModel, Sampling, Path], Made]] = {
+    "": plain, "guided": guided, "converted": converted, "finetuned": finetuned
+}  # fmt: skip
+
+
+def held_back(out: Path) -> Tensor:
+    """The pictures that no training saw."""
+    settings, _ = experiment_of("snn", out)
+    return settings.images(shared())[0][: settings.validation]
