@@ -4,8 +4,8 @@
     SPIKESIM_SHARED=DIR DIFFUSION=OUT python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
     DIFFUSION_SETS=snn,ann ...                                            # only samples these
 
-quality    one row per set: Frechet and kernel distance of the features of mnist-8.onnx (last hidden layer) from test digits, floors,
-           share of which the classifier is sure (ceiling and floors beside it), classes, nearest training pictures
+quality    one row per set: Frechet and kernel distance of the features of mnist-8.onnx (last hidden layer) from test digits,
+           floors, share of which the classifier is sure (ceiling and floors beside it), classes, nearest training pictures
 compared   one row per pair: difference of Frechet distances, same noise, paired bootstrap; negative: the first is nearer
 Thresholds are chosen by denoising error on pictures that were held back from training and noise of their own.
 """

@@ -111,13 +111,13 @@ def _thresholds(text: str) -> float | dict[str, float]:
     return {part[0].strip(): quantity(part[-1], "", field="--threshold") for part in parts}
 
 
-def _least(model: Any, pictures: Any, seeds: Any) -> float:
+def _least(model: Any, pictures: Any, seeds: Any) -> Any:
     """The factor that errs least on noise that is not sampled from."""
     from ..diffusion.threshold_choice import chosen_threshold
 
     chosen = chosen_threshold(model, pictures, seeds=seeds.child("validation"))
     note(f"thresholds times {chosen.threshold:g}: error {chosen.value:.5f}, unchanged {chosen.unchanged:.5f}")
-    return float(chosen.threshold)
+    return chosen.threshold
 
 
 def _labels(text: str) -> tuple[int, ...]:
