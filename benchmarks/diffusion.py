@@ -33,7 +33,7 @@ from spikesim.diffusion import DiffusionModel, Sampler, Sampling
 from spikesim.diffusion.model import pictures as resized
 from spikesim.diffusion.sampling import BATCH
 
-SEED, LEVELS = 1, 3
+SEED, TUNING = 1, diffusion.Tuning(60, 32, 1e-3)
 FACTORS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 1.0, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1)
 
 
@@ -140,8 +140,7 @@ def converted(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
 def finetuned(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
     """And its blocks tuned."""
     made, _, about = converted(model, sampling, out)
-    tuning = diffusion.Tuning(60, 32, 1e-3)
-    better, blocks = diffusion.tuned(made, data("train", shared())[1024:5120], seeds=ss.Seeds(9), tuning=tuning)
+    better, blocks = diffusion.tuned(made, data("train", shared())[1024:5120], seeds=ss.Seeds(9), tuning=TUNING)
     return better, sampling, {**about, "blocks": [[b.name, b.before, b.after] for b in blocks]}
 
 

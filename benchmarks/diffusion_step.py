@@ -32,10 +32,10 @@ PRODUCTS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::add
 Step = Callable[[], None]
 
 
-def measure(rounds: int = 5, batch: int = BATCH) -> list[dict[str, Any]]:
+def measure(rounds: int = 5, batch: int = BATCH, threads: tuple[int, ...] = (1, 2)) -> list[dict[str, Any]]:
     """Rows at 1 and 2 threads, with `peak_mb`; theirs with `limit`, ours with `share_of_limit`."""
     rows = []
-    for count in (1, 2):
+    for count in threads:
         found = c.rows(
             "diffusion_step", {OURS: ours(batch)}, {PEER: lambda: theirs(batch)}, {}, batch, count=count, rounds=rounds,
             grad=True, batch=batch, steps=UNET.steps,

@@ -5,7 +5,14 @@ from spikesim.diffusion import Sampler, Sampling, picture_energy
 from spikesim.diffusion.experiment import DiffusionExperiment
 from spikesim.training import Training
 
-small = {"size": 8, "width": 8, "multipliers": (1, 2), "blocks": 1, "steps": 2, "limit": 640}  # minutes make digits of it
+small = {
+    "size": 8,
+    "width": 8,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "steps": 2,
+    "limit": 640,
+}  # minutes make digits of it
 experiment = DiffusionExperiment(data="digits", conditional=True, **small)
 training = Training(epochs=3, learning_rate=5e-3, weight_decay=0.0, ema=0.9)
 model, history = experiment.run(training, seeds=ss.Seeds(0))

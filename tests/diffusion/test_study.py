@@ -1,0 +1,69 @@
+"""The diffusion study's own code, on tiny models of embedded digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import diffusion as study
+from benchmarks import diffusion_models, diffusion_step
+from spikesim.diffusion import Sampling, Tuning, UNet
+from spikesim.diffusion.experiment import DiffusionExperiment
+
+TINY = {
+    "data": "digits", "size": 8, "width": 8, "multipliers": (1, 2), "blocks": 1, "batch_size": 32, "limit": 256,
+    "validation": 64,
+}  # fmt: skip
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A study of two models, and pictures of embedded digits."""
+    digits, _, _ = DiffusionExperiment(data="digits", size=8).images(None)
+    monkeypatch.setattr(diffusion_models, "COMMON", TINY)
+    ann = diffusion_models.ANN
+    models = {
+        "relu": diffusion_models.Model(1, ann),
+        "snn": diffusion_models.Model(1, {}, {}, "relu"),
+        "quantised": diffusion_models.Model(1, {**ann, "activation": "quantised"}, {}, "relu"),
+    }
+    monkeypatch.setattr(diffusion_models, "MODELS", models)
+    monkeypatch.setattr(
+        study, "SETS", {n: study.Set(s.model, 8, Sampling(steps=2), s.made) for n, s in study.SETS.items()}
+    )
+    monkeypatch.setattr(study, "BATCH", 8)
+    monkeypatch.setattr(study, "FACTORS", (0.9, 1.0))
+    monkeypatch.setattr(study, "TUNING", Tuning(2, 8, 1e-3))
+    monkeypatch.setattr(study, "shared", lambda: None)
+    monkeypatch.setattr(study, "data", lambda part, root: digits)
+    return tmp_path
+
+
+def test_models_are_trained_once_with_what_they_start_from(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    diffusion_models.train("snn", small)
+    assert {p.name for p in small.iterdir()} == {"relu", "snn"}
+    said = capsys.readouterr().out
+    assert "relu 1/1" in said and "snn 1/1" in said
+    diffusion_models.train("snn", small)
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["snn", "guided", "finetuned"])
+def test_sets_are_sampled_and_found_again(small: Path, name: str) -> None:
+    diffusion_models.train(study.SETS[name].model, small)
+    made = study.pictures(name, small)
+    assert made.shape == (8, 1, 8, 8) and np.isfinite(made.numpy()).all()
+    assert torch.equal(study.pictures(name, small), made)
+
+
+def test_a_training_step_of_every_contender_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diffusion_step, "UNET", UNet(size=8, width=8, multipliers=(1, 2), blocks=1, steps=2))
+    rows = diffusion_step.measure(1, 2, (1,))
+    assert rows[0]["name"] == "spikesim" and rows[0]["median_s"] > 0
+    with torch.enable_grad():
+        assert 0 < diffusion_step.share_of_products(diffusion_step.ours(2)) < 1
+    pytest.importorskip("spikingjelly", reason="SpikingJelly is not installed: make peers")
+    assert all(row["limit"] > 1 for row in rows)
