@@ -4,6 +4,7 @@ Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a
 """
 
 from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
+from .features import Classifier, classifier_of, classifier_of_file, features_of_file
 from .metrics import (
     Coverage,
     Distance,
@@ -17,6 +18,7 @@ from .metrics import (
 )
 from .mixture import GaussianMixture
 from .noise import Noise
+from .quality import Comparison, Neighbours, Quality, Sureness, compared, quality
 from .samplers import (
     Reverse,
     analytic_dpm,
@@ -35,6 +37,8 @@ from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading,
 from .threshold_guidance import with_thresholds
 
 __all__ = [
+    "Classifier",
+    "Comparison",
     "CosineBetas",
     "Coverage",
     "Denoiser",
@@ -42,13 +46,19 @@ __all__ = [
     "GaussianMixture",
     "Guided",
     "LinearBetas",
+    "Neighbours",
     "Noise",
+    "Quality",
     "Reverse",
     "Schedule",
     "Share",
+    "Sureness",
     "analytic_dpm",
     "analytic_reverse",
     "class_coverage",
+    "classifier_of",
+    "classifier_of_file",
+    "compared",
     "confident_share",
     "ddim",
     "ddim_reverse",
@@ -56,6 +66,7 @@ __all__ = [
     "ddpm_reverse",
     "dpm_solver2",
     "even_log_snr",
+    "features_of_file",
     "frechet",
     "frechet_by_chance",
     "image_to_image",
@@ -67,6 +78,7 @@ __all__ = [
     "noise_in",
     "predicted_x0",
     "quadratic",
+    "quality",
     "sampled",
     "score",
     "uniform",
