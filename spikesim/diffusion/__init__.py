@@ -3,6 +3,7 @@
 Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a denoiser whose answer is exact.
 """
 
+from .comparison import Comparison, compared
 from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
 from .features import Classifier, classifier_of, classifier_of_file, features_of_file
 from .metrics import (
@@ -18,7 +19,7 @@ from .metrics import (
 )
 from .mixture import GaussianMixture
 from .noise import Noise
-from .quality import Comparison, Neighbours, Quality, Sureness, compared, quality
+from .quality import Neighbours, Quality, Sureness, quality
 from .samplers import (
     Reverse,
     analytic_dpm,

@@ -218,10 +218,10 @@ def _features(network: nn.Module, layer: nn.Module | None, x: Tensor) -> tuple[T
     """(what the layer was last given (N, d), outputs)."""
     given: list[Tensor] = []
 
-    def keep(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        given[:] = [arguments[0].flatten(1)]
+    def keep(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        given[:] = [(*arguments, *named.values())[0].flatten(1)]
 
-    hook = None if layer is None else layer.register_forward_pre_hook(keep)
+    hook = None if layer is None else layer.register_forward_pre_hook(keep, with_kwargs=True)
     try:
         with torch.no_grad(), _evaluating(network):
             outputs = network(x)

@@ -27,7 +27,7 @@ class Small(nn.Module):
         self.unused, self.fc, self.softmax = nn.Linear(5, 4), nn.Linear(5, 4), softmax
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.fc(self.body(x).relu())
+        y = self.fc(input=self.body(x).relu())
         return y.softmax(1) if self.softmax else y
 
 
