@@ -24,14 +24,14 @@ from ..core.seeds import Seeds
 from ..errors import ShapeError, must
 from .features import Classifier, as_pictures
 from .metrics import Distance, Gaussian, frechet
-from .quality import Pictures, bootstrap, frechet_floor, must_agree
+from .quality import Pictures, bootstrap, must_agree
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two sets of n pictures from the same initial noise, against the same real ones.
 
-    a, b         their Frechet distances          floor     of two sets of real ones, n each or half of all
+    a, b         their Frechet distances          floor     of n real ones from all others, or of half from half
     difference   of a from b, below 0 where a is nearer to real pictures          interval  [low, high] at 95 %
     swapped      share of random swaps within pairs that differ as much: small where a and b do not by chance
     """
@@ -68,14 +68,14 @@ class Comparison:
         return found | {"floor": {"value": self.floor.value, "samples": list(self.floor.samples)}}
 
     def __str__(self) -> str:
-        (n, real), (low, high) = self.a.samples, self.interval
+        (n, real), (few, rest), (low, high) = self.a.samples, self.floor.samples, self.interval
         verdict = "they differ"
         if not self.differs:
             enough = "no number" if math.isinf(self.needed) else f"about {self.needed:.0f}"
             verdict = f"the interval holds 0; {enough} of each would show a difference of this size"
         return (
             f"Frechet distances of {self.a.features}, {n} pictures from the same noise against {real} real ones:\n"
-            f"  a {self.a.value:.4g}, b {self.b.value:.4g}; two sets of {self.floor.samples[0]} real ones {self.floor.value:.4g}\n"
+            f"  a {self.a.value:.4g}, b {self.b.value:.4g}; {few} real against {rest} others {self.floor.value:.4g}\n"
             f"  a - b {self.difference:.4g} [{low:.4g}, {high:.4g}], 0 by chance: {verdict}\n"
             f"  as large in {self.swapped:.1%} of random swaps within pairs"
         )
@@ -105,8 +105,15 @@ def compared(
     first, second = (Distance(d.kind, d.value, named, d.samples[::-1]) for d in (first, second))
     value = first.value - second.value
     interval = bootstrap(again, value, len(one), len(known), seeds.child("compared"), draws)
-    floor = frechet_floor(of_real, min(len(one), len(known) // 2), named, seeds.child("compared"), 20)
+    floor = _floor(of_real, min(len(one), len(known) // 2), named, seeds)
     return Comparison(first, second, floor, value, interval, _swapped(of_a, of_b, of_real, value, seeds, draws))
+
+
+def _floor(real: np.ndarray, n: int, named: str, seeds: Seeds, floors: int = 20) -> Distance:
+    """The mean over random n of the real ones, against the others."""
+    orders = [seeds.child("compared", "floor", k).generator().permutation(len(real)) for k in range(floors)]
+    found = [frechet(real[order[:n]], real[order[n:]], features=named) for order in orders]
+    return Distance(found[0].kind, float(np.mean([d.value for d in found])), named, found[0].samples)
 
 
 def _difference(a: np.ndarray, b: np.ndarray, real: Gaussian) -> float:
