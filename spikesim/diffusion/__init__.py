@@ -5,8 +5,10 @@ Read `schedule.py`, `denoiser.py`, then `samplers/reverse.py`; `mixture.py` is a
 """
 
 from ..conversion.block_finetuning import Tuning
+from .comparison import Comparison, compared
 from .converted import converted, tuned
 from .denoiser import Denoiser, Guided, noise_in, predicted_x0, score
+from .features import Classifier, classifier_of, classifier_of_file, features_of_file
 from .metrics import (
     Coverage,
     Distance,
@@ -23,6 +25,7 @@ from .model import DiffusionModel, Pictures
 from .network_denoiser import NetworkDenoiser
 from .noise import Noise
 from .on_chip import PictureEnergy, deployed, picture_energy
+from .quality import Neighbours, Quality, Sureness, quality
 from .samplers import (
     Reverse,
     analytic_dpm,
@@ -46,6 +49,8 @@ from .unet import UNet
 
 __all__ = [
     "Chosen",
+    "Classifier",
+    "Comparison",
     "CosineBetas",
     "Coverage",
     "Denoiser",
@@ -54,23 +59,29 @@ __all__ = [
     "GaussianMixture",
     "Guided",
     "LinearBetas",
+    "Neighbours",
     "NetworkDenoiser",
     "Noise",
     "NoisePrediction",
     "NoisedBatches",
     "PictureEnergy",
     "Pictures",
+    "Quality",
     "Reverse",
     "Sampler",
     "Sampling",
     "Schedule",
     "Share",
+    "Sureness",
     "Tuning",
     "UNet",
     "analytic_dpm",
     "analytic_reverse",
     "chosen_threshold",
     "class_coverage",
+    "classifier_of",
+    "classifier_of_file",
+    "compared",
     "confident_share",
     "converted",
     "ddim",
@@ -81,6 +92,7 @@ __all__ = [
     "deployed",
     "dpm_solver2",
     "even_log_snr",
+    "features_of_file",
     "frechet",
     "frechet_by_chance",
     "image_to_image",
@@ -93,6 +105,7 @@ __all__ = [
     "picture_energy",
     "predicted_x0",
     "quadratic",
+    "quality",
     "sampled",
     "score",
     "swept",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -48,12 +49,35 @@ def frechet(a: np.ndarray, b: np.ndarray, *, features: str) -> Distance:
     """Between features (N, d) and (M, d), each as the Gaussian of its mean and covariance; N and M above 1."""
     _must_match("frechet", a, b, features, 2)
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    (of_a, of_b), apart = (_covariance(x) for x in (a, b)), a.mean(0) - b.mean(0)
-    values, vectors = np.linalg.eigh(of_a)
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
-    both = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ of_b @ root), 0)).sum()
-    value = float(apart @ apart + np.trace(of_a) + np.trace(of_b) - 2 * both)
-    return Distance("Frechet distance", max(value, 0.0), features, (len(a), len(b)))
+    return Distance("Frechet distance", Gaussian.of(a).from_other(Gaussian.of(b)), features, (len(a), len(b)))
+
+
+@dataclass(frozen=True, eq=False)
+class Gaussian:
+    """What `frechet` knows of a set of features: mean (d,), covariance (d, d), float64."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Gaussian:
+        """Of features (N, d) float64, N above 1."""
+        mean = x.mean(0)
+        away = x - mean
+        return cls(mean, away.T @ away / (len(x) - 1))
+
+    @cached_property
+    def root(self) -> np.ndarray:
+        """(d, d): the symmetric square root of the covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T  # type: ignore[no-any-return]
+
+    def from_other(self, other: Gaussian) -> float:
+        """The Frechet distance, at least 0; the same the other way round, but for rounding."""
+        apart = self.mean - other.mean
+        both = np.sqrt(np.maximum(np.linalg.eigvalsh(self.root @ other.covariance @ self.root), 0)).sum()
+        value = apart @ apart + np.trace(self.covariance) + np.trace(other.covariance) - 2 * both
+        return max(float(value), 0.0)
 
 
 def frechet_by_chance(a: np.ndarray, *, features: str, seeds: Seeds) -> Distance:
@@ -168,11 +192,6 @@ def nearest_neighbours(
     apart = np.stack([np.linalg.norm(flat - known[rows[:, k]], axis=1) for k in range(count)], axis=1)
     order = np.argsort(apart, axis=1, kind="stable")
     return np.take_along_axis(apart, order, 1), np.take_along_axis(rows, order, 1)
-
-
-def _covariance(x: np.ndarray) -> np.ndarray:
-    away = x - x.mean(0)
-    return away.T @ away / (len(x) - 1)  # type: ignore[no-any-return]
 
 
 def _must_match(owner: str, a: np.ndarray, b: np.ndarray, features: str, least: int) -> None:
