@@ -26,6 +26,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--restart", help="Go on from the folder's checkpoint, or start over.")
     ] = True,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Also write epochs to OUT/tensorboard (needs the tensorboard package)."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train an ANN, a spiking network or a diffusion model from a TOML file into a folder.
@@ -44,7 +48,7 @@ def train(
     if "diffusion" in read_tables(file):
         from .train_diffusion import train_diffusion
 
-        train_diffusion(file, out, data, seed, resume, as_json)
+        train_diffusion(file, out, data, seed, resume, tensorboard, as_json)
         return
     experiment, training = read_experiment(file), Training.from_toml(file)
     folder(out, "--out")
@@ -59,7 +63,7 @@ def train(
             if not resume:
                 checkpoint.unlink(missing_ok=True)
         batches = experiment.batches(kept, training=True)
-        with watched(training.epochs, loss.scored) as (watch, watch_steps):
+        with watched(training.epochs, loss.scored, out if tensorboard and processes.first else None) as (watch, watch_steps):
             history = fit(
                 model, batches, loss, training, seeds=seeds, checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
                 validation=None if held is None else experiment.batches(held, training=False),
@@ -94,8 +98,12 @@ def _model(experiment: Any, seeds: Any) -> Any:
 
 
 @contextmanager
-def watched(epochs: int, scored: str) -> Iterator[tuple[Any, Any]]:
-    """What is called after epochs and steps: a line per epoch, and a bar with loss, score and the time that is left."""
+def watched(epochs: int, scored: str, board: Path | None = None) -> Iterator[tuple[Any, Any]]:
+    """What is called after epochs and steps: a line per epoch, and a bar with loss, score and the time that is left.
+
+    board   a folder: epochs also go to its "tensorboard"
+    """
+    writer = None if board is None else _writer(board / "tensorboard")
     with progress(epochs, "training") as advance:
 
         def step(s: Any) -> None:
@@ -107,8 +115,28 @@ def watched(epochs: int, scored: str) -> Iterator[tuple[Any, Any]]:
             parts += [f"validation {e.validation:.3f}" for _ in [0] if e.validation is not None]
             parts += [f"spikes per neuron {e.spikes:.3f}" for _ in [0] if e.spikes is not None]
             note("  ".join([*parts, f"{e.seconds:.1f} s"]))
+            if writer is not None:
+                values = {"loss": e.loss, scored: e.accuracy, "learning rate": e.learning_rate}
+                values |= {
+                    k: v for k, v in (("validation", e.validation), ("spikes per neuron", e.spikes)) if v is not None
+                }
+                for name, value in values.items():
+                    writer.add_scalar(name, value, e.number)
+                writer.flush()
 
         yield epoch, step
+
+
+def _writer(where: Path) -> Any:
+    """TensorBoard's writer, an optional package. ParameterError where it is not installed."""
+    from ..errors import ParameterError, must
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        rule = "left out where the tensorboard package is not installed"
+        raise ParameterError(must("--tensorboard", rule, "given", "pip install tensorboard")) from None
+    return SummaryWriter(str(where))  # type: ignore[no-untyped-call]
 
 
 def write_log(out: Path, rows: list[dict[str, Any]], test: float | None, scored: str) -> None:

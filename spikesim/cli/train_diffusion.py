@@ -13,7 +13,9 @@ from .common import finish
 from .train import watched, write_log
 
 
-def train_diffusion(file: Path, out: Path, data: Path | None, seed: int, resume: bool, as_json: bool) -> None:
+def train_diffusion(
+    file: Path, out: Path, data: Path | None, seed: int, resume: bool, tensorboard: bool, as_json: bool
+) -> None:
     """Train from a TOML file into a folder; run again to resume."""
     from ..core.files import folder, write_json, written
     from ..core.seeds import Seeds
@@ -30,7 +32,7 @@ def train_diffusion(file: Path, out: Path, data: Path | None, seed: int, resume:
                 temporary.write_text(file.read_text())
             if not resume:
                 checkpoint.unlink(missing_ok=True)
-        with watched(training.epochs, "explained") as (watch, watch_steps):
+        with watched(training.epochs, "explained", out if tensorboard and processes.first else None) as (watch, watch_steps):
             model, history = experiment.run(
                 training, seeds=Seeds(seed), root=data, checkpoint=checkpoint, watch=watch, watch_steps=watch_steps
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +122,26 @@ def test_what_is_no_model_is_refused(here: Path, capsys: pytest.CaptureFixture[s
     assert "diffusion.json" in refused(capsys, "sample", str(here))
     Path("bad.toml").write_text("[diffusion]\nsize = 10\n")
     assert "divisible by 4" in refused(capsys, "train", "bad.toml")
+
+
+def test_epochs_go_to_tensorboard_where_it_is(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("d.toml").write_text(TOML)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as where the package is missing
+    assert "pip install tensorboard" in refused(capsys, "train", "d.toml", "--tensorboard")
+    written = []
+
+    class Writer:
+        def __init__(self, where: str) -> None:
+            written.append(where)
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            written.append((name, epoch))
+
+        def flush(self) -> None:
+            pass
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    assert main(["train", "d.toml", "--tensorboard"]) == 0
+    assert written[0] == "train-out/tensorboard" and ("explained", 1) in written and ("validation", 1) in written

@@ -69,7 +69,7 @@ def test_the_papers_count_is_that_of_the_layers_that_spikes_drive(model):
                 conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding, bias=False
             )
             nn.init.ones_(ones.weight)
-            operations += float(ones(inputs).sum())
+            operations += float(ones(inputs).detach().sum())
     stem = 8 * 9 * 64 - 8 * (9 * 64 - (3 * 8 - 2) ** 2)  # a padded 3 x 3 convolution of 8 x 8 pixels to 8 channels
     assert found.calls == 3 and found.pictures == 2
     assert found.paper == pytest.approx(0.9e-12 * operations / 2 + 3 * 4.6e-12 * stem, rel=1e-6)
