@@ -63,7 +63,10 @@ def train(
             if not resume:
                 checkpoint.unlink(missing_ok=True)
         batches = experiment.batches(kept, training=True)
-        with watched(training.epochs, loss.scored, out if tensorboard and processes.first else None) as (watch, watch_steps):
+        with watched(training.epochs, loss.scored, out if tensorboard and processes.first else None) as (
+            watch,
+            watch_steps,
+        ):
             history = fit(
                 model, batches, loss, training, seeds=seeds, checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
                 validation=None if held is None else experiment.batches(held, training=False),

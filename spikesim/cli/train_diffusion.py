@@ -32,7 +32,10 @@ def train_diffusion(
                 temporary.write_text(file.read_text())
             if not resume:
                 checkpoint.unlink(missing_ok=True)
-        with watched(training.epochs, "explained", out if tensorboard and processes.first else None) as (watch, watch_steps):
+        with watched(training.epochs, "explained", out if tensorboard and processes.first else None) as (
+            watch,
+            watch_steps,
+        ):
             model, history = experiment.run(
                 training, seeds=Seeds(seed), root=data, checkpoint=checkpoint, watch=watch, watch_steps=watch_steps
             )

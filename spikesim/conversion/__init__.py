@@ -10,6 +10,7 @@ _HOMES = {
     "recipe": ("RECIPES", "Recipe", "Step", "recipe_of"),
     "report": ("ConversionReport", "LayerReport"),
     "best_of": ("BestOf",),
+    "block_finetuning": ("TunedBlock", "Tuning", "finetune_blocks"),
     "calibrate": ("LightCalibration", "PotentialCalibration"),
     "delayed_readout": ("DelayedReadout",),
     "fitted_neurons": ("FittedNeurons",),

@@ -2,11 +2,11 @@
 
     m      means over time that the spiking network sends into the block
     y      the block as an ANN on m: neurons as clip(floor((T z + u0) / theta), 0, T) / T, with a gradient straight through
-    s      means over time that the spiking block sends out;     t   what the ANN sent out there before any tuning
+    s      means over time that the spiking block sends out;     t   its y, of exact means, before any tuning
     loss   |s - t|^2, with the gradient of y in the place of that of s
 
 Blocks are tuned in the order of execution, each against a network whose earlier blocks are done.
-Cao et al. 2024, arXiv 2408.16467, section 4.4, after Hu et al. 2023 (Fast-SNN, layer-wise fine-tuning).
+Hu et al., "Fast-SNN", IEEE TPAMI 2023 (layer by layer); Cao et al. 2024, arXiv 2408.16467, section 4.4 (block by block).
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class MeanCount(nn.Module):
 
 
 def finetune_blocks(
-    network: Network, x: Tensor, *, steps: int, block_of: Callable[[str], str | None], seeds: Seeds,
+    network: Network, x: Tensor, *, steps: int, seeds: Seeds, block_of: Callable[[str], str | None] | None = None,
     tuning: Tuning | None = None, watch: Callable[[TunedBlock], None] | None = None,
 ) -> tuple[Network, list[TunedBlock]]:  # fmt: skip
     """A converted network with tuned weights (the given one is not changed), and what each block gained.
 
     x         (N, *shape) inputs like those it was converted with       steps  T that it is meant for
-    block_of  node name -> block's name; None: that of the node's first source
+    block_of  node name -> block's name; None: that of the node's first source. Left out: a layer each, up to its neurons
     ConversionError where neurons are not IF or SignedIF.
     """
     tuning = tuning or Tuning()
@@ -82,7 +82,8 @@ def finetune_blocks(
     teacher = _means(copy.deepcopy(tuned), steps)
     student = _means(tuned, steps)
     found = []
-    for name, nodes in _blocks(tuned, block_of).items():
+    named = _layers(tuned) if block_of is None else _named(tuned, block_of)
+    for name, nodes in _blocks(tuned, named).items():
         block = _Block(tuned, name, nodes, steps)
         if block.learned:
             found.append(block.tuned(teacher, student, x, tuning, seeds.child("block", name)))
@@ -106,15 +107,31 @@ def _means(network: Network, steps: int) -> dict[str, nn.Module]:
     return made
 
 
-def _blocks(network: Network, block_of: Callable[[str], str | None]) -> dict[str, list[str]]:
-    """Block's name -> its nodes in order of execution, blocks in the order in which they end."""
+def _named(network: Network, block_of: Callable[[str], str | None]) -> dict[str, str]:
+    """Node -> block, by the user's rule."""
     of: dict[str, str] = {}
     for name in network.order:
         sources = [e.source for e in network.edges if e.target == name]
         of[name] = block_of(name) or of.get(sources[0], "first")
+    return of
+
+
+def _layers(network: Network) -> dict[str, str]:
+    """Node -> the next neurons that it reaches, or the output."""
+    of: dict[str, str] = {}
+    place = {name: i for i, name in enumerate(network.order)}
+    for name in reversed(network.order):
+        readers = sorted((e.target for e in network.edges if e.source == name), key=place.__getitem__)
+        own = isinstance(network.node(name), Neuron) or not readers
+        of[name] = name if own else of[readers[0]]
+    return of
+
+
+def _blocks(network: Network, of: Mapping[str, str]) -> dict[str, list[str]]:
+    """Block's name -> its nodes in order of execution, blocks in the order in which they end."""
     found: dict[str, list[str]] = {}
-    for name, block in of.items():
-        found.setdefault(block, []).append(name)
+    for name in network.order:
+        found.setdefault(of[name], []).append(name)
     place = {name: i for i, name in enumerate(network.order)}
     return dict(sorted(found.items(), key=lambda block: place[block[1][-1]]))
 

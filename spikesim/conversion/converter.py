@@ -41,7 +41,7 @@ def convert(
         theta sum over t of s_t / T  ->  relu(z)  as T grows,   for every activation with z <= theta
 
     ann          nn.Module; never changed. Convolutions, linear layers, normalisations, ReLUs, pools, in any forward
-                 that can be traced; layers in eval mode
+                 that can be traced; layers in eval mode. Or a `Network` of such layers
     calibration  inputs x (N, *shape) of the ANN: a tensor, batches of x or (x, y), a torch Dataset, or recordings
                  with `frames()`. Streamed once; 64 or more recommended
     steps        T the network is meant for; None: thresholds 2 % above the maxima, lossless as T grows
