@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import diffusion as study
-from benchmarks import diffusion_models, diffusion_step
+from benchmarks import diffusion_models, diffusion_speed, diffusion_step
 from spikesim.diffusion import Sampling, Tuning, UNet
 from spikesim.diffusion.experiment import DiffusionExperiment
 
@@ -57,6 +57,15 @@ def test_sets_are_sampled_and_found_again(small: Path, name: str) -> None:
     made = study.pictures(name, small)
     assert made.shape == (8, 1, 8, 8) and np.isfinite(made.numpy()).all()
     assert torch.equal(study.pictures(name, small), made)
+
+
+def test_sampling_is_timed_by_the_code_that_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DIFFUSION", raising=False)
+    monkeypatch.setattr(diffusion_speed, "UNet", lambda: UNet(size=8, width=4, multipliers=(1,), blocks=1, steps=2))
+    monkeypatch.setattr(diffusion_speed, "PICTURES", 2)
+    monkeypatch.setattr(diffusion_speed, "COUNTS", (1,))
+    (row,) = diffusion_speed.measure(1, Sampling(steps=2))
+    assert row["median_s"] > 0 and row["time_steps"] == 2
 
 
 def test_a_training_step_of_every_contender_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
