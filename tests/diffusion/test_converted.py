@@ -65,7 +65,7 @@ def test_the_first_neuron_says_exactly_the_quantised_activation(pair):
 def test_tuning_brings_blocks_and_the_answer_nearer_and_leaves_the_given_network(pair):
     model, spiking = pair
     before = {k: v.clone() for k, v in spiking.network.state_dict().items()}
-    better, blocks = tuned(spiking, _pictures(128), seeds=Seeds(3), tuning=Tuning(30, 32, 3e-3))
+    better, blocks = tuned(spiking, _pictures(128), seeds=Seeds(3), tuning=Tuning(10, 32, 5e-3))
     assert all(torch.equal(v, before[k]) for k, v in spiking.network.state_dict().items())
     names = [b.name for b in blocks]
     assert names[-1] == "tail" and names.index("down.0.0") < names.index("middle.0") < names.index("up.0.1")

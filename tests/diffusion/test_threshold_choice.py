@@ -14,7 +14,7 @@ from spikesim.training import Training
 
 @pytest.fixture(scope="module")
 def trained():
-    experiment = DiffusionExperiment(size=8, width=8, multipliers=(1, 2), blocks=1, steps=2, batch_size=32)
+    experiment = DiffusionExperiment(size=8, width=8, multipliers=(1, 2), blocks=1, steps=2, batch_size=32, limit=480)
     model, _ = experiment.run(Training(epochs=6, learning_rate=5e-3, weight_decay=0.0, ema=0.5), seeds=Seeds(1))
     return model, experiment.images(None)[0][:96]
 
