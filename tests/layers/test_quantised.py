@@ -41,3 +41,13 @@ def test_gradients_pass_the_floor(shape: tuple[int, ...]) -> None:
 def test_levels_are_checked() -> None:
     with pytest.raises(ParameterError, match=r"QuantisedReLU\.levels must be"):
         QuantisedReLU(0)
+
+
+@pytest.mark.parametrize("steps", [3, 7])
+def test_a_count_is_the_rounded_share_of_the_clip_in_every_one_of_many_cases(steps: int) -> None:
+    """clip(floor(T x / theta + 1/2), 0, T) of 200,000 random drives and thresholds, the membrane starting at theta / 2."""
+    drawn = torch.Generator().manual_seed(steps)
+    theta = torch.rand(200_000, generator=drawn, dtype=torch.float64) * 5 + 0.05
+    x = (torch.rand(200_000, generator=drawn, dtype=torch.float64) * 2 - 0.5) * theta
+    counts = ss.IF(theta, initial=theta / 2)(x.expand(steps, 1, -1))[0].sum((0, 1))
+    assert torch.equal(counts, torch.floor(steps * x / theta + 0.5).clamp(0, steps))
