@@ -2,7 +2,7 @@
 
     SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT         # trains the models first (resumable)
     SPIKESIM_SHARED=DIR DIFFUSION=OUT python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
-    DIFFUSION_SETS=snn,ann ...                                            # only samples these
+    DIFFUSION_SETS="snn;ann" ...                                          # only these sets
 
 quality    one row per set: Frechet and kernel distance of the features of mnist-8.onnx (last hidden layer) from test digits,
            floors, share of which the classifier is sure (ceiling and floors beside it), classes, nearest training pictures
@@ -50,6 +50,8 @@ class Set:
 SETS = {
     "snn": Set("snn", 2000),
     "ann": Set("ann", 2000),
+    "asked, guidance 2": Set("classes", 640, Sampling(labels=tuple(range(10)), guidance=2.0)),
+    "asked": Set("classes", 640, Sampling(labels=tuple(range(10)))),
     "tsm": Set("tsm", 640),
     "longer": Set("longer", 640),
     "guided": Set("snn", 640, made="guided"),
@@ -61,7 +63,8 @@ SETS = {
     "steps 100": Set("snn", 320, Sampling(steps=100)),
 }
 PAIRS = [
-    ("snn", "ann"), ("tsm", "snn"), ("tsm", "longer"), ("guided", "snn"), ("finetuned", "converted"), ("finetuned", "snn"),
+    ("snn", "ann"), ("asked, guidance 2", "asked"), ("tsm", "snn"), ("tsm", "longer"), ("guided", "snn"),
+    ("finetuned", "converted"), ("finetuned", "snn"),
     ("steps 10", "snn"), ("steps 20", "snn"), ("steps 100", "snn"),
 ]  # fmt: skip
 
@@ -70,7 +73,7 @@ def measure() -> list[dict[str, Any]]:
     """Quality of every set, then every pair."""
     torch.set_num_threads(1)
     out, wanted = Path(os.environ["DIFFUSION"]), os.environ.get("DIFFUSION_SETS", "")
-    chosen = [name for name in SETS if not wanted or name in wanted.split(",")]
+    chosen = [name for name in SETS if not wanted or name in wanted.split(";")]
     for name in chosen:
         pictures(name, out)
     root = shared()
@@ -82,7 +85,9 @@ def measure() -> list[dict[str, Any]]:
         if "set" in case:
             made = pictures(case["set"], out)
             found: Any = diffusion.quality(made, real, looks, training=training, seeds=ss.Seeds(2))
-            return {"quality": found.as_dict(), "seconds": time.perf_counter() - started}
+            asked = SETS[case["set"]].sampling.labels
+            row = {"quality": found.as_dict(), "seconds": time.perf_counter() - started}
+            return row | ({"read_as_asked": read_as_asked(looks, made, asked)} if asked else {})
         n = min(SETS[case[k]].count for k in ("a", "b"))
         a, b = (pictures(case[k], out)[:n] for k in ("a", "b"))
         found = diffusion.compared(a, b, real, looks, seeds=ss.Seeds(2))
@@ -90,6 +95,12 @@ def measure() -> list[dict[str, Any]]:
 
     pairs = [(a, b) for a, b in PAIRS if a in chosen and b in chosen]
     return resumed("diffusion", [{"set": n} for n in chosen] + [{"a": a, "b": b} for a, b in pairs], measured)
+
+
+def read_as_asked(looks: diffusion.Classifier, made: Tensor, asked: tuple[int, ...]) -> float:
+    """The share of pictures that the classifier takes for what was asked for; chance is one in ten."""
+    _, found = looks.seen(made)
+    return float((found.argmax(1) == np.resize(asked, len(made))).mean())
 
 
 def shared() -> Path:
@@ -105,7 +116,7 @@ def data(part: str, root: Path) -> Tensor:
 def pictures(name: str, out: Path) -> Tensor:
     """A set (N, 1, 16, 16); sampled where it is not yet."""
     wanted = SETS[name]
-    where = out / "sets" / name.replace(" ", "-")
+    where = out / "sets" / name.replace(", ", "-").replace(" ", "-")
     found = [np.load(p) for p in sorted((where / "parts").glob("pictures-*.npy"))]
     if sum(map(len, found)) >= wanted.count:
         return torch.from_numpy(np.concatenate(found))[: wanted.count]

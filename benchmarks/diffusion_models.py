@@ -6,6 +6,7 @@ MNIST as 16 x 16 pixels, U-Net of width 32, multipliers 1-2-2, two blocks, T = 4
 
 relu        the spiking net's layers with ReLU and batch normalisation: what it starts from
 snn         spiking, from relu's weights
+classes     snn that learns what digit it is asked for
 tsm         snn with temporal scales, trained on a little: the second stage
 longer      snn trained on by as much without them: what tsm is compared with
 ann         SiLU and group normalisation, from nothing, as many pictures as relu and snn together saw
@@ -51,6 +52,7 @@ AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
 MODELS = {
     "relu": Model(30, ANN),
     "snn": Model(24, {}, {"learning_rate": 1e-3}, "relu"),
+    "classes": Model(9, {"conditional": True}, {"learning_rate": 1e-3}, "snn"),
     "tsm": Model(3, {"temporal": True}, AGAIN, "snn"),
     "longer": Model(3, {}, AGAIN, "snn"),
     "ann": Model(54, {**ANN, "activation": "swish", "norm": "group"}),

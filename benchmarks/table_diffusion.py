@@ -35,7 +35,16 @@ def sets(rows: list[Row]) -> str:
         )  # fmt: skip
         lines.append(["blends of two digits", "", "", "", percent(sure["blends"]["share"]), "", "", ""])
         lines.append(["noise", "", "", "", percent(sure["noise"]["share"]), "", "", ""])
-    head = ["pictures", "n", "Fréchet", "kernel", "sure of a class", "of the ceiling", "most / least class", "near copies"]
+    head = [
+        "pictures",
+        "n",
+        "Fréchet",
+        "kernel",
+        "sure of a class",
+        "of the ceiling",
+        "most / least class",
+        "near copies",
+    ]
     return markdown(head, lines)
 
 
@@ -45,7 +54,9 @@ def pairs(rows: list[Row]) -> str:
     for row in (row for row in rows if "a" in row):
         c = row["compared"]
         low, high = c["ci95"]
-        verdict = "yes" if c["differs"] else "no" if c["needed"] is None else f"no; about {c['needed']:.0f} would show it"
+        verdict = (
+            "yes" if c["differs"] else "no" if c["needed"] is None else f"no; about {c['needed']:.0f} would show it"
+        )
         lines.append(
             [
                 f"{row['a']}, {row['b']}", str(row["samples"]), f"{c['a']:.1f}, {c['b']:.1f}", f"{c['a'] / c['b']:.2f}",
