@@ -102,6 +102,9 @@ class DiffusionModel:
         """The model of a folder that `save` wrote, or of a training's output. ArtefactError where it is none."""
         where = Path(path)
         where = where / "model" if (where / "model" / "diffusion.json").exists() else where
+        if not (where / "diffusion.json").exists():
+            rule = "a folder that `spikesim train` of a [diffusion] TOML wrote"
+            raise ArtefactError(must("model", rule, str(where), "train one"))
         about = read_json(where / "diffusion.json")
         known = {f.name for f in fields(Pictures)}
         if not isinstance(about, dict) or about.get("format") != FORMAT or set(about) != {"format", *known}:

@@ -119,7 +119,7 @@ def test_wrong_options_are_refused_in_one_line(
 
 
 def test_what_is_no_model_is_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "diffusion.json" in refused(capsys, "sample", str(here))
+    assert "model must be a folder that `spikesim train`" in refused(capsys, "sample", str(here))
     Path("bad.toml").write_text("[diffusion]\nsize = 10\n")
     assert "divisible by 4" in refused(capsys, "train", "bad.toml")
 

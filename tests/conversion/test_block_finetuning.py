@@ -46,9 +46,9 @@ def test_layers_are_tuned_in_order_and_few_steps_lose_less(digits: tuple) -> Non
 
 def test_draws_are_of_the_seeds(digits: tuple) -> None:  # type: ignore[type-arg]
     ann, x, *_ = digits
-    network, _ = ss.convert(ann, calibration=x[:128], steps=2)
-    tuning = Tuning(3, 16, 1e-2)
-    one, again, other = (finetune_blocks(network, x, steps=2, seeds=ss.Seeds(s), tuning=tuning)[1] for s in (0, 0, 1))
+    network, _ = ss.convert(ann, calibration=x[:256], steps=3)
+    tuning = Tuning(60, 64, 1e-2)
+    one, again, other = (finetune_blocks(network, x, steps=3, seeds=ss.Seeds(s), tuning=tuning)[1] for s in (0, 0, 1))
     assert one == again and one != other
 
 
