@@ -79,7 +79,7 @@ def measure() -> list[dict[str, Any]]:
     for name in chosen:
         pictures(name, out)
     root = shared()
-    looks = diffusion.classifier_of_file(root / "checkpoints" / "mnist-8.onnx", name="MNIST-8")
+    looks = classifier()
     training, real = data("train", root), data("test", root)
 
     def measured(case: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +108,11 @@ def read_as_asked(looks: diffusion.Classifier, made: Tensor, labels: tuple[int, 
 def shared() -> Path:
     """The folder of the shared data."""
     return Path(os.environ["SPIKESIM_SHARED"]).resolve()
+
+
+def classifier() -> diffusion.Classifier:
+    """What pictures are looked at with."""
+    return diffusion.classifier_of_file(shared() / "checkpoints" / "mnist-8.onnx", name="MNIST-8")
 
 
 def data(part: str, root: Path) -> Tensor:
@@ -146,7 +151,7 @@ def guided(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
 
 def asked(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
     """With the scale of guidance at which the classifier is sure of most pictures of other noise, 64 of each scale."""
-    looks = diffusion.classifier_of_file(shared() / "checkpoints" / "mnist-8.onnx", name="MNIST-8")
+    looks = classifier()
     sure = {}
     for scale in SCALES:
         made = Sampler(model, replace(sampling, guidance=scale), ss.Seeds(SEED).child("validation"))(range(BATCH))

@@ -19,7 +19,7 @@ import torch
 import spikesim as ss
 from benchmarks.contenders import threads
 from benchmarks.harness import machine
-from spikesim.diffusion import DiffusionModel, Pictures, Sampler, Sampling, UNet
+from spikesim.diffusion import Description, DiffusionModel, Sampler, Sampling, UNet
 
 PICTURES, COUNTS = 64, (1, 2)
 
@@ -55,4 +55,4 @@ def trained() -> DiffusionModel:
             x[:, 1] = torch.randint(1000, (PICTURES, 1, 1), generator=drawn).float()
             network(x.expand(unet.steps, *x.shape))
     network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return DiffusionModel(network, Pictures(1, unet.size, "none", unet.steps))
+    return DiffusionModel(network, Description(1, unet.size, "none", unet.steps))

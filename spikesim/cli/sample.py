@@ -40,7 +40,7 @@ def sample(
     """Sample pictures from noise into a folder. Run again to go on; the same seed gives the same pictures."""
     from dataclasses import replace
 
-    from ..core.files import write_json
+    from ..core.files import write_array, write_json
     from ..core.seeds import Seeds
     from ..diffusion.model import DiffusionModel, as_bytes
     from ..diffusion.sampling import Sampler, Sampling
@@ -49,9 +49,11 @@ def sample(
     auto = threshold.strip() == "auto"
     wanted = Sampling(sampler, steps, 1.0 if auto else _thresholds(threshold), _labels(labels), guidance)
     found = DiffusionModel.load(model)
-    given = None if image is None else _start(found.about, image, mask, strength)
+    given = _start(found.about, image, mask, strength)
     seeds = Seeds(seed)
-    shown: Any = _training_pictures(found.about, data) if sampler == "analytic" or macro or auto else None
+    shown: Any = None
+    if sampler == "analytic" or macro or auto:
+        shown, classes = _training_pictures(found.about, data)
     if auto:
         wanted = replace(wanted, threshold=_least(found, shown, seeds))
     energy: dict[str, Any] = {}
@@ -60,9 +62,9 @@ def sample(
         used, energy = _on_chip(found, wanted, macro, shown, seeds)
     made = Sampler(used, wanted, seeds, given=given)
     if sampler == "analytic":
-        made = replace(made, squared=made.measured(shown))
+        made = replace(made, squared=made.measured(shown, classes))
     started = time.perf_counter()
-    with limited(threads), progress(made.calls(n), "sampling") as advance:
+    with limited(threads), progress(made.calls(n, out), "sampling") as advance:
         pictures, frames = made.into(out, n, advance)
     seconds = time.perf_counter() - started
     result = {
@@ -71,7 +73,7 @@ def sample(
         "size": list(found.about.shape), "trained_on": found.about.data, "seconds": seconds,
         **energy,
     }  # fmt: skip
-    _write(out, as_bytes(pictures))
+    write_array(out / "pictures.npy", as_bytes(pictures))
     write_grid(out / "grid.png", as_bytes(pictures))
     write_animation(out / "denoising.gif", frames)
     write_json(out / "sample.json", result)
@@ -90,15 +92,6 @@ def _on_chip(found: Any, wanted: Any, macro: str, shown: Any, seeds: Any) -> tup
         note(line)
     energy = picture_energy(found, wanted, seeds=seeds, pictures=2, chip=chip, macro=design)
     return chip, {"macro": macro, "energy_per_picture": energy.as_dict(), "energy_text": str(energy)}
-
-
-def _write(out: Path, pictures: Any) -> None:
-    import numpy as np
-
-    from ..core.files import written
-
-    with written(out / "pictures.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, pictures, allow_pickle=False)
 
 
 def _thresholds(text: str) -> float | dict[str, float]:
@@ -129,10 +122,16 @@ def _labels(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _start(about: Any, image: Path, mask: Path | None, strength: float) -> Any:
-    """The picture that sampling starts from, and which of its pixels stay."""
+def _start(about: Any, image: Path | None, mask: Path | None, strength: float) -> Any:
+    """The picture that sampling starts from, and which of its pixels stay; None without one."""
     import torch
 
+    from ..errors import ParameterError, must
+
+    if image is None:
+        if mask is not None:
+            raise ParameterError(must("--mask", "beside --image, whose rest is filled in", str(mask), "name a picture"))
+        return None
     from ..diffusion.model import pictures
     from ..diffusion.sampling import Given
     from ..report.pictures import read_picture
@@ -145,7 +144,7 @@ def _start(about: Any, image: Path, mask: Path | None, strength: float) -> Any:
 
 
 def _training_pictures(about: Any, root: Path | None) -> Any:
-    """Some of the pictures that the model was trained on."""
+    """Some of the pictures that the model was trained on, and their classes."""
     from ..diffusion.experiment import DiffusionExperiment
 
-    return DiffusionExperiment(data=about.data, size=about.size, limit=256).images(root)[0]
+    return DiffusionExperiment(data=about.data, size=about.size, limit=256).images(root)[:2]

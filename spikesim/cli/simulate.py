@@ -84,12 +84,9 @@ def _recorded(network, data, steps, names, seeds):  # type: ignore[no-untyped-de
 
 def _written(out: Path, recording) -> dict[str, str]:  # type: ignore[no-untyped-def]
     """Each recording as a .npy file of the first samples; {node: file name}."""
-    import numpy as np
-
-    from ..core.files import written
+    from ..core.files import write_array
 
     files = {name: f"{name.replace('.', '_')}.npy" for name in recording}
     for name, file in files.items():
-        with written(out / file) as temporary:
-            np.save(temporary, recording[name].numpy(), allow_pickle=False)
+        write_array(out / file, recording[name].numpy())
     return files

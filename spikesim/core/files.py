@@ -51,6 +51,14 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def write_array(path: Path, array: Any) -> None:
+    """A numpy array as .npy at `path`, atomically; arrays of objects are refused."""
+    import numpy as np
+
+    with written(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
 def read_json(path: Path) -> Any:
     """The value at `path`; ArtefactError when it is missing or no JSON."""
     try:

@@ -21,7 +21,7 @@ from .metrics import (
     nearest_neighbours,
 )
 from .mixture import GaussianMixture
-from .model import DiffusionModel, Pictures
+from .model import Description, DiffusionModel
 from .network_denoiser import NetworkDenoiser
 from .noise import Noise
 from .on_chip import PictureEnergy, deployed, picture_energy
@@ -54,6 +54,7 @@ __all__ = [
     "CosineBetas",
     "Coverage",
     "Denoiser",
+    "Description",
     "DiffusionModel",
     "Distance",
     "GaussianMixture",
@@ -65,7 +66,6 @@ __all__ = [
     "NoisePrediction",
     "NoisedBatches",
     "PictureEnergy",
-    "Pictures",
     "Quality",
     "Reverse",
     "Sampler",

@@ -87,6 +87,7 @@ def compared(
     """Two sets (n, C, H, W) in [-1, 1], a[i] and b[i] from the same initial noise, against real pictures (M, C, H, W).
 
     draws   of the bootstrap, and as many of swaps
+    Raises ShapeError for sets of other shapes or lengths, ParameterError for values outside [-1, 1] or fewer than 20 pictures.
     """
     one, two, known = (as_pictures(f"compared.{k}", v) for k, v in (("a", a), ("b", b), ("real", real)))
     must_agree("compared.real", known, one)

@@ -30,8 +30,7 @@ def noised_planes(model: DiffusionModel, pictures: Tensor, seeds: Seeds) -> Tens
     schedule = about.whole_schedule()
     k = torch.randint(schedule.steps, (len(pictures),), generator=drawn)
     labels = torch.randint(about.classes + 1, (len(pictures),), generator=drawn) if about.classes else None
-    kept = torch.as_tensor(schedule.alphas_bar, dtype=pictures.dtype)[k].reshape(-1, 1, 1, 1)
-    x = kept.sqrt() * pictures + (1 - kept).sqrt() * torch.randn(pictures.shape, generator=drawn)
+    x = schedule.noised(pictures, k, torch.randn(pictures.shape, generator=drawn))
     return planes(x, torch.as_tensor(schedule.times)[k], labels, about.classes)
 
 

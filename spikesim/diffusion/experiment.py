@@ -28,7 +28,7 @@ from ..datasets import load, load_images
 from ..errors import ParameterError, must
 from ..training import Epoch, Step, Training, fit
 from ..training.tables import known_keys, must_be_tables, read_tables
-from .model import DiffusionModel, Pictures, pictures
+from .model import Description, DiffusionModel, pictures
 from .training import NoisedBatches, NoisePrediction, warm_start
 from .unet import UNet
 
@@ -66,7 +66,7 @@ class DiffusionExperiment:
         check(self, "limit", at_least=0, integer=True)
         check(self, "validation", at_least=0, integer=True)
         self.unet(1, 0)  # what it refuses is refused before any work
-        Pictures(1, self.size, self.data, self.steps, 0, self.schedule, self.noise_steps)
+        Description(1, self.size, self.data, self.steps, 0, self.schedule, self.noise_steps)
 
     @classmethod
     def from_toml(cls, path: Path) -> DiffusionExperiment:
@@ -82,10 +82,8 @@ class DiffusionExperiment:
 
     def unet(self, channels: int, classes: int) -> UNet:
         """The U-Net for such pictures."""
-        return UNet(
-            channels, self.size, self.width, self.multipliers, self.blocks, self.activation, self.steps, self.norm,
-            classes, self.temporal, self.levels,
-        )  # fmt: skip
+        given = {f.name: getattr(self, f.name) for f in fields(UNet) if f.name not in ("channels", "classes")}
+        return UNet(channels=channels, classes=classes, **given)
 
     def images(self, root: Path | None) -> tuple[Tensor, Tensor, int]:
         """Training pictures (N, C, size, size) in -1..1, their labels (N,), the number of classes."""
@@ -107,7 +105,7 @@ class DiffusionExperiment:
         if self.start:
             warm_start(network, DiffusionModel.load(self.start).network)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        about = Pictures(images.shape[1], self.size, self.data, unet.steps, classes, self.schedule, self.noise_steps)
+        about = Description(images.shape[1], self.size, self.data, unet.steps, classes, self.schedule, self.noise_steps)
         schedule, held = about.whole_schedule(), self.validation
         if held >= len(images):
             rule = f"below {len(images)}, the training images"

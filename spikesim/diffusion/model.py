@@ -19,7 +19,7 @@ from ..core.params import check
 from ..errors import ArtefactError, ParameterError, ShapeError, must, nearest
 from ..fingerprint import fingerprint
 from ..network import Network
-from .network_denoiser import NetworkDenoiser
+from .network_denoiser import NetworkDenoiser, plane_count
 from .schedule import CosineBetas, LinearBetas, Schedule
 from .threshold_guidance import with_thresholds
 
@@ -30,7 +30,7 @@ RANGE = (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Description:
     """What a model was trained on, and how it was noised.
 
     channels, size   of pictures in -1..1     data      their name         classes   that it can be asked for
@@ -68,7 +68,7 @@ class DiffusionModel:
     """A network that predicts noise, and what it was trained on; `chip`: the content hash of the chip that it is on."""
 
     network: Network
-    about: Pictures
+    about: Description
     chip: str = ""
 
     def denoiser(
@@ -106,15 +106,15 @@ class DiffusionModel:
             rule = "a folder that `spikesim train` of a [diffusion] TOML wrote"
             raise ArtefactError(must("model", rule, str(where), "train one"))
         about = read_json(where / "diffusion.json")
-        known = {f.name for f in fields(Pictures)}
+        known = {f.name for f in fields(Description)}
         if not isinstance(about, dict) or about.get("format") != FORMAT or set(about) != {"format", *known}:
             rule = f"format {FORMAT} with {', '.join(sorted(known))}"
             raise ArtefactError(must(str(where / "diffusion.json"), rule, about, "save it with this version"))
-        model = cls(checkpoint.load(where), Pictures(**{k: about[k] for k in known}))
-        takes = model.network.input_shape
-        if takes is not None and tuple(takes[1:]) != model.about.shape[1:]:
-            rule = f"{model.about.size} pixels wide, as diffusion.json says"
-            raise ArtefactError(must(str(where / "network.json"), rule, takes))
+        model = cls(checkpoint.load(where), Description(**{k: about[k] for k in known}))
+        d = model.about
+        takes, wanted = model.network.input_shape, (plane_count(d.channels, d.classes), d.size, d.size)
+        if takes is not None and tuple(takes) != wanted:
+            raise ArtefactError(must(str(where / "network.json"), f"of input {wanted}, as diffusion.json says", takes))
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 

@@ -19,6 +19,11 @@ SECOND = 2**40
 """Added to numbers of pictures that are shown a second time at once."""
 
 
+def plane_count(channels: int, classes: int) -> int:
+    """Channels of what such a network takes: the picture's, the time, and the class where there are any."""
+    return channels + 1 + bool(classes)
+
+
 def planes(x: Tensor, t: Tensor, condition: Tensor | None, classes: int) -> Tensor:
     """x (B, C, H, W), times t (B,), classes (B,) where there are any -> (B, C + 1 (+ 1), H, W); no condition is class `classes`.
 
@@ -35,7 +40,7 @@ def planes(x: Tensor, t: Tensor, condition: Tensor | None, classes: int) -> Tens
         parts.append(_plane(labels, x))
     elif condition is not None:
         rule = "absent: this network learned no classes"
-        raise ParameterError(must("denoiser.condition", rule, "one", "train with [diffusion] classes"))
+        raise ParameterError(must("denoiser.condition", rule, "one", "train with conditional = true"))
     return torch.cat(parts, 1)
 
 

@@ -40,7 +40,7 @@ def deployed(
     """The model with its layers on a chip's crossbars, and warnings.
 
     pictures  (N, C, H, W) of the training data, in -1..1: noised at all times, they set converters' ranges
-    options   of `hardware.deploy`
+    options   of `hardware.deploy`, whose errors are its own; ShapeError for other pictures
     """
     about = model.about
     if pictures.ndim != 4 or tuple(pictures.shape[1:]) != about.shape or not len(pictures):

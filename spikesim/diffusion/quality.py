@@ -167,6 +167,9 @@ def quality(
 
     training   what a denoiser learned from, (M, C, H, W); the nearest of them are sought for `searched` pictures
     draws      of the bootstrap          floors   random splits of real pictures, over which their distance is a mean
+    level      probability from which the classifier counts as sure
+    Raises ShapeError for other shapes, ParameterError for values outside [-1, 1] or fewer than 20 pictures, DatasetError for too
+    few real pictures, one class of them, or such as are among those of training.
     """
     x, others = as_pictures("quality.pictures", pictures), as_pictures("quality.real", real)
     learned = None if training is None else as_pictures("quality.training", training)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.files import folder, read_json, write_json, written
+from ..core.files import folder, read_json, write_array, write_json
 from ..core.ledger import Ledger
 from ..core.params import check, number
 from ..core.seeds import Seeds
@@ -142,7 +142,9 @@ class Sampler:
 
     def denoiser(self, images: range) -> Denoiser:
         """What is asked for these pictures."""
-        plain = replace(self._plain, ids=np.arange(images.start, images.stop))
+        return self._asked(replace(self._plain, ids=np.arange(images.start, images.stop)))
+
+    def _asked(self, plain: NetworkDenoiser) -> Denoiser:
         if self.sampling.guidance == 1:
             return plain
         return Guided(plain, self.sampling.guidance, torch.tensor(self.model.about.classes))
@@ -151,10 +153,12 @@ class Sampler:
         """The schedule that is sampled with."""
         return self.model.about.whole_schedule().fewer(self.sampling.steps)
 
-    def measured(self, data: Tensor) -> np.ndarray:
-        """What the analytic sampler needs, from training pictures."""
-        asked = replace(self._plain, ids=None)
-        return mean_squared_noise(asked, self.few(), data, seeds=self.seeds.child("analytic"))
+    def measured(self, data: Tensor, labels: Tensor | None = None) -> np.ndarray:
+        """What the analytic sampler needs, from training pictures (N, C, H, W), and their classes (N,) where some are asked for."""
+        if self.sampling.labels and labels is None:
+            raise ParameterError(must("sample.measured.labels", "given, where classes are asked for", None))
+        given, asked = labels if self.sampling.labels else None, self._asked(replace(self._plain, ids=None))
+        return mean_squared_noise(asked, self.few(), data, seeds=self.seeds.child("analytic"), condition=given)
 
     def condition(self, images: range) -> Tensor | None:
         """(B,) classes of these pictures."""
@@ -175,14 +179,19 @@ class Sampler:
             made = (self.given.sampled if self.given else sampled)(denoiser, reverse, noise, **options)
         return made.clamp(*RANGE).contiguous()
 
-    def calls(self, count: int) -> int:
-        """How often `into` calls its watch for so many pictures."""
+    def calls(self, count: int, out: Path | None = None) -> int:
+        """How often `into` calls its watch for so many pictures, less those that are finished in the folder `out`."""
         each = self.sampling.steps
         if self.sampling.sampler == "dpm-solver-2":
             each = (each - 1) // 2
         elif self.given is not None and self.given.known is None:
             each = math.ceil(self.given.strength * each)
-        return each * math.ceil(count / BATCH)
+        done = (
+            0
+            if out is None
+            else sum(self._kept(out / "parts", low, count) is not None for low in range(0, count, BATCH))
+        )
+        return each * (math.ceil(count / BATCH) - done)
 
     def into(self, out: Path, count: int, watch: Callable[[], None] | None = None) -> tuple[Tensor, np.ndarray]:
         """`count` pictures (N, C, H, W), and frames (F, M, C, H, W) uint8 of the first ones' way, batch by batch into a folder.
@@ -195,10 +204,21 @@ class Sampler:
         self._must_match(parts / "settings.json")
         made = []
         for low in range(0, count, BATCH):
-            images, path = range(low, min(low + BATCH, count)), parts / f"pictures-{low:06d}.npy"
-            found = _read(path, len(images), self.model.about.shape)
-            made.append(self._made(images, path, watch) if found is None else found)
+            images, found = range(low, min(low + BATCH, count)), self._kept(parts, low, count)
+            made.append(self._made(images, _part(parts, low), watch) if found is None else found)
         return torch.cat(made), np.load(parts / "frames.npy", allow_pickle=False)
+
+    def _kept(self, parts: Path, low: int, count: int) -> Tensor | None:
+        """The finished batch from picture `low` on; None where there is none of that size (of a run that asked for fewer)."""
+        path = _part(parts, low)
+        if not path.exists():
+            return None
+        try:
+            found = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ArtefactError(must(str(path), "pictures of this run", str(error), "delete it")) from None
+        wanted = (min(BATCH, count - low), *self.model.about.shape)
+        return torch.from_numpy(found) if found.shape == wanted else None
 
     def _made(self, images: range, path: Path, watch: Callable[[], None] | None) -> Tensor:
         frames: list[np.ndarray] = []
@@ -214,8 +234,8 @@ class Sampler:
         if frames:
             last = as_bytes(found[:SHOWN])
             kept = frames[:-1] if np.array_equal(frames[-1], last) else frames
-            _write(path.with_name("frames.npy"), np.stack([*kept, last]))
-        _write(path, found.numpy())
+            write_array(path.with_name("frames.npy"), np.stack([*kept, last]))
+        write_array(path, found.numpy())
         return found
 
     def _must_match(self, path: Path) -> None:
@@ -234,17 +254,6 @@ class Sampler:
         write_json(path, made_with)
 
 
-def _write(path: Path, array: np.ndarray) -> None:
-    with written(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
-def _read(path: Path, count: int, shape: tuple[int, ...]) -> Tensor | None:
-    """A finished batch; None where there is none of that size (of a run that asked for fewer)."""
-    if not path.exists():
-        return None
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtefactError(must(str(path), "pictures of this run", str(error), "delete it")) from None
-    return torch.from_numpy(found) if found.shape == (count, *shape) else None
+def _part(parts: Path, low: int) -> Path:
+    """The file of the batch from picture `low` on."""
+    return parts / f"pictures-{low:06d}.npy"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..core.params import check, number
@@ -92,8 +93,17 @@ class Schedule:
         of_x0 = float(np.sqrt(self.before[step]) * beta / rest)
         return of_x0 * x0 + float(np.sqrt(1 - beta) * self.variances_before[step] / rest) * x
 
-    def noised(self, x0: Tensor, step: int, noise: Tensor) -> Tensor:
-        """x_k of x_0 at k = `step`, with this standard normal noise; -1 is before the first step: x_0."""
+    def noised(self, x0: Tensor, step: int | Tensor, noise: Tensor) -> Tensor:
+        """x_k of x_0 (B, ...) at k = `step`, or a step for each (B,) int64, with this standard normal noise; -1, for all alike,
+        is before the first step: x_0."""
+        if isinstance(step, Tensor):
+            kept, rest = (
+                torch.as_tensor(np.sqrt(values), dtype=x0.dtype, device=x0.device)[step].reshape(
+                    -1, *[1] * (x0.ndim - 1)
+                )
+                for values in (self.alphas_bar, self.noise_variances)
+            )
+            return kept * x0 + rest * noise
         number("Schedule.noised.step", step, at_least=-1, at_most=self.steps - 1, integer=True)
         if step < 0:
             return x0

@@ -59,7 +59,11 @@ def chosen_threshold(
     model: DiffusionModel, pictures: Tensor, *, seeds: Seeds, factors: Sequence[float] = FACTORS, by_layer: bool = False,
     labels: Tensor | None = None,
 ) -> Chosen:  # fmt: skip
-    """The factor of all thresholds, or of each layer's (`by_layer`), that errs least on held-out pictures."""
+    """The factor of all thresholds, or of each layer's (`by_layer`), that errs least on held-out pictures (N, C, H, W).
+
+    labels   (N,) their classes, of a model that learned them; None: unconditional
+    ParameterError for factors that are not above 0, GraphError for a network without thresholds.
+    """
     _must_be_factors(factors)
 
     def error(threshold: float | Mapping[str, float]) -> float:
@@ -85,7 +89,7 @@ def swept(
 ) -> Chosen:  # fmt: skip
     """Sample `count` pictures from the same noise at every factor and let `judge` (less is better) choose.
 
-    Sample with other seeds afterwards: what was chosen on some noise flatters itself there.
+    Sample with other seeds afterwards: what was chosen on some noise flatters itself there. Errors as `chosen_threshold`.
     """
     _must_be_factors(factors)
     tried = []

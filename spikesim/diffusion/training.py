@@ -64,7 +64,6 @@ class NoisedBatches:
     def epoch(self, seeds: Seeds) -> Iterator[Batch]:
         """One pass; order, times and noise are drawn from `seeds`."""
         drawn = seeds.child("diffusion").torch()
-        levels = torch.as_tensor(self.schedule.alphas_bar, dtype=torch.float32)
         times = torch.as_tensor(self.schedule.times)
         for rows in torch.randperm(len(self.pictures), generator=drawn)[: self._size].split(self.batch_size):
             x0 = self.pictures[rows]
@@ -73,12 +72,11 @@ class NoisedBatches:
                 x0 = torch.where(turned[:, None, None, None], x0.flip(3), x0)
             k = torch.randint(self.schedule.steps, (len(x0),), generator=drawn)
             noise = torch.randn(x0.shape, generator=drawn)
-            kept = levels[k][:, None, None, None]
             condition = None
             if self.classes and self.labels is not None:
                 none = torch.rand(len(x0), generator=drawn) < self.without
                 condition = torch.where(none, self.classes, self.labels[rows])
-            x = planes(kept.sqrt() * x0 + (1 - kept).sqrt() * noise, times[k], condition, self.classes)
+            x = planes(self.schedule.noised(x0, k, noise), times[k], condition, self.classes)
             yield Batch(x, noise, np.asarray(rows))
 
 

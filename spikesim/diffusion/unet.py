@@ -30,6 +30,7 @@ from ..layers import Channels, ClassEmbedding, Concat, QuantisedReLU, Reshape, T
 from ..network import Network
 from ..neurons import IF
 from ..readout import LeakySum, Mean
+from .network_denoiser import plane_count
 
 DECAY = 0.8
 """Of the readout, as published."""
@@ -86,7 +87,9 @@ class UNet:
             raise ParameterError(must("UNet.norm", "batch for a spiking U-Net", self.norm))
         if not self.spiking and (self.steps != 1 or self.temporal):
             rule = "1, without temporal scales, for an ANN"
-            raise ParameterError(must("UNet.steps", rule, self.steps, 'activation = "if" spikes'))
+            raise ParameterError(
+                must("UNet.steps", rule, self.steps, 'set steps = 1, or activation = "if", which spikes')
+            )
 
     @property
     def spiking(self) -> bool:
@@ -96,7 +99,7 @@ class UNet:
     @property
     def planes(self) -> int:
         """Channels of what comes in: the picture's, the time, and the class where there are any."""
-        return self.channels + 1 + bool(self.classes)
+        return plane_count(self.channels, self.classes)
 
     def network(self, seeds: Seeds) -> Network:
         """The network, with weights drawn from the seeds (Xavier's uniform rule, biases 0)."""

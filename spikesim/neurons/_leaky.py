@@ -166,9 +166,8 @@ class LeakyNeuron(Neuron):
             return self._general_by_kernel(x, state)
         c = self.coefficients(x)
         if x.ndim == 5 and not x.is_contiguous() and all(n.numel() == 1 for n in c):
-            last = x.permute(
-                0, 1, 3, 4, 2
-            )  # torch's channels_last: neurons that are all alike keep the order they find
+            # torch's channels_last: neurons that are all alike keep the order they find
+            last = x.permute(0, 1, 3, 4, 2)
             if last.is_contiguous():
                 spikes, after = self._plain_by_kernel(last, state.v.permute(0, 2, 3, 1), c)
                 return spikes.permute(0, 1, 4, 2, 3), State(after.v.permute(0, 3, 1, 2))

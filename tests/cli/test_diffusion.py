@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli.console import refused, said
 from PIL import Image
 
 from spikesim.cli import main
@@ -45,19 +46,6 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:  # type: ignore[type-arg]
-    assert main([*arguments, "--json"]) == 0, capsys.readouterr()
-    return json.loads(capsys.readouterr().out)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(list(arguments)) == 1
-    captured = capsys.readouterr()
-    lines = captured.err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("spikesim: ") and not captured.out
-    return lines[0]
-
-
 def test_training_writes_a_model_a_log_and_its_file(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names == {"experiment.toml", "train.json", "log.csv", "training.png", "checkpoint.safetensors", "model"}
@@ -83,6 +71,8 @@ def test_other_samplers_pictures_to_start_from_and_chips(trained: Path, capsys: 
     base = ("sample", str(trained), "--n", "2", "--steps", "5")
     for name in ("ddpm", "analytic", "dpm-solver-2"):
         assert said(capsys, *base, "--sampler", name, "--out", name)["sampler"] == name
+    asked = ("--sampler", "analytic", "--labels", "1", "--guidance", "2")
+    assert said(capsys, *base, *asked, "--out", "asked")["guidance"] == 2
     assert said(capsys, *base, "--threshold", "auto", "--out", "auto")["threshold"] > 0
     Image.fromarray(np.full((20, 20), 200, np.uint8)).save("start.png")
     mask = np.zeros((8, 8), np.uint8)
@@ -108,6 +98,7 @@ def test_other_samplers_pictures_to_start_from_and_chips(trained: Path, capsys: 
         (("--guidance", "2"), "sample.guidance must be 1 without labels"),
         (("--n", "0"), "sample.n must be a whole number at least 1"),
         (("--image", "missing.png"), "missing.png must be a picture"),
+        (("--mask", "mask.png"), "--mask must be beside --image"),
         (("--macro", "nothing"), "nothing"),
     ],
 )

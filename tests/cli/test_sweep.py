@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli.console import refused, said
 from test_jobs import children_of, is_alive, waited_for
 from torch import nn
 
@@ -34,19 +35,6 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     ss.save(ss.convert(ann, calibration=ArrayDataset(x, y), steps=4)[0], "net")
     np.savez("data.npz", x=x.numpy(), y=y)
     yield tmp_path
-
-
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:  # type: ignore[type-arg]
-    assert main([*arguments, "--json"]) == 0, capsys.readouterr()
-    return json.loads(capsys.readouterr().out)
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert main(list(arguments)) == 1
-    captured = capsys.readouterr()
-    lines = captured.err.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("spikesim: ") and not captured.out
-    return lines[0]
 
 
 def test_sweep_writes_a_table_and_a_figure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from spikesim.conversion.block_finetuning import MeanCount, Tuning, finetune_blo
 from spikesim.core.seeds import Seeds
 from spikesim.diffusion import UNet
 from spikesim.diffusion.converted import converted, noised_planes, tuned
-from spikesim.diffusion.model import DiffusionModel, Pictures
+from spikesim.diffusion.model import Description, DiffusionModel
 from spikesim.errors import ConversionError, ParameterError
 from spikesim.layers import QuantisedReLU
 
@@ -18,7 +18,7 @@ def _model(activation="quantised"):
     for module in network.nodes.values():
         if isinstance(module, QuantisedReLU):
             torch.nn.init.constant_(module.threshold, 2.0)
-    model = DiffusionModel(network.train(), Pictures(1, 8, "none", 1))
+    model = DiffusionModel(network.train(), Description(1, 8, "none", 1))
     x = noised_planes(model, _pictures(64), Seeds(9))
     with torch.no_grad():
         for _ in range(30):

@@ -11,7 +11,7 @@ from spikesim.core.ledger import Ledger
 from spikesim.core.seeds import Seeds
 from spikesim.diffusion import UNet
 from spikesim.diffusion.converted import noised_planes
-from spikesim.diffusion.model import DiffusionModel, Pictures
+from spikesim.diffusion.model import Description, DiffusionModel
 from spikesim.diffusion.on_chip import deployed, picture_energy
 from spikesim.diffusion.sampling import Sampler, Sampling
 from spikesim.errors import ShapeError
@@ -27,7 +27,7 @@ def _pictures(count):
 @pytest.fixture(scope="module")
 def model():
     network = UNet(size=8, width=8, multipliers=(1, 2), blocks=1, steps=2).network(Seeds(0)).train()
-    found = DiffusionModel(network, Pictures(1, 8, "none", 2))
+    found = DiffusionModel(network, Description(1, 8, "none", 2))
     with torch.no_grad():
         x = noised_planes(found, _pictures(64), Seeds(9))
         for _ in range(30):
@@ -79,7 +79,7 @@ def test_the_papers_count_is_that_of_the_layers_that_spikes_drive(model):
 
 def test_guidance_asks_twice_and_costs_twice(model):
     network = UNet(size=8, width=4, multipliers=(1,), blocks=1, steps=2, classes=3).network(Seeds(0)).eval()
-    guided = DiffusionModel(network.requires_grad_(False), Pictures(1, 8, "none", 2, 3))
+    guided = DiffusionModel(network.requires_grad_(False), Description(1, 8, "none", 2, 3))
     sampling = Sampling(steps=3, labels=(1,), guidance=2.0)
     assert picture_energy(guided, sampling, seeds=Seeds(0), pictures=2).calls == 6
 

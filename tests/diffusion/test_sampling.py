@@ -6,7 +6,7 @@ import torch
 
 from spikesim.core.seeds import Seeds
 from spikesim.diffusion import UNet, sampling
-from spikesim.diffusion.model import DiffusionModel, Pictures
+from spikesim.diffusion.model import Description, DiffusionModel
 from spikesim.diffusion.sampling import SAMPLERS, Given, Sampler, Sampling
 from spikesim.errors import ArtefactError, GraphError, ParameterError
 
@@ -20,7 +20,7 @@ def model():
         shown = torch.randn(2, 64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         shown[:, :, 1], shown[:, :, 2] = 500, 1
         network(shown)
-    return DiffusionModel(network.eval().requires_grad_(False), Pictures(1, 8, "none", 2, 3))
+    return DiffusionModel(network.eval().requires_grad_(False), Description(1, 8, "none", 2, 3))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -51,6 +51,7 @@ def test_a_stopped_run_keeps_its_pictures_and_goes_on(model, tmp_path, monkeypat
     kept = sorted(p.name for p in (tmp_path / "cut" / "parts").glob("pictures-*.npy"))
     assert kept == ["pictures-000000.npy"]
     calls.clear()
+    assert sampler.calls(5) == 12 and sampler.calls(5, tmp_path / "cut") == 8
     again, same_frames = sampler.into(tmp_path / "cut", 5, lambda: calls.append(1))
     assert torch.equal(again, whole) and np.array_equal(frames, same_frames)
     assert len(calls) == 8
@@ -116,10 +117,12 @@ def test_what_the_model_did_not_learn_is_refused(model):
         Sampler(model, Sampling(steps=1001), Seeds(0))
     with pytest.raises(ParameterError, match=r"sample\.labels must be a whole number at least 0 and below 3"):
         Sampler(model, Sampling(labels=(3,)), Seeds(0))
-    plain = DiffusionModel(model.network, Pictures(1, 8, "none", 2))
+    plain = DiffusionModel(model.network, Description(1, 8, "none", 2))
     with pytest.raises(ParameterError, match="the model learned no classes"):
         Sampler(plain, Sampling(labels=(1,)), Seeds(0))
     with pytest.raises(ParameterError, match="given training pictures for analytic"):
         Sampler(model, Sampling("analytic", 3), Seeds(0))(range(1))
+    with pytest.raises(ParameterError, match=r"sample\.measured\.labels must be given"):
+        Sampler(model, Sampling("analytic", 3, labels=(1,)), Seeds(0)).measured(torch.zeros(2, 1, 8, 8))
     with pytest.raises(ParameterError, match="to start from a picture"):
         Sampler(model, Sampling("dpm-solver-2", 5), Seeds(0), given=Given(torch.zeros(1, 8, 8)))

@@ -93,3 +93,12 @@ def test_spacings() -> None:
 def test_refusals(make, says: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ParameterError, match=says):
         make()
+
+
+def test_each_picture_may_have_a_step_of_its_own() -> None:
+    schedule, drawn = LinearBetas(100).schedule(), torch.Generator().manual_seed(0)
+    x0, noise = (torch.randn(3, 1, 4, 4, generator=drawn) for _ in range(2))
+    steps = torch.tensor([0, 57, 99])
+    found = schedule.noised(x0, steps, noise)
+    for row, step in enumerate(steps.tolist()):
+        torch.testing.assert_close(found[row], schedule.noised(x0[row], step, noise[row]))

@@ -7,7 +7,7 @@ from spikesim import diffusion
 from spikesim.core.seeds import Seeds
 from spikesim.diffusion import Sampling, UNet, chosen_threshold, denoising_error, swept
 from spikesim.diffusion.experiment import DiffusionExperiment
-from spikesim.diffusion.model import DiffusionModel, Pictures
+from spikesim.diffusion.model import Description, DiffusionModel
 from spikesim.errors import GraphError, ParameterError
 from spikesim.training import Training
 
@@ -25,7 +25,7 @@ def test_the_error_is_one_where_nothing_is_known_and_less_after_training(trained
     network = UNet(size=8, width=4, multipliers=(1,), blocks=1, steps=1, activation="relu").network(Seeds(0)).eval()
     for parameter in network.node("tail.conv").parameters():
         torch.nn.init.zeros_(parameter)
-    nothing = DiffusionModel(network, Pictures(1, 8, "none", 1))
+    nothing = DiffusionModel(network, Description(1, 8, "none", 1))
     assert denoising_error(nothing, pictures, seeds=Seeds(0)) == pytest.approx(1, abs=0.05)
 
 
@@ -61,7 +61,7 @@ def test_a_sweep_judges_pictures_of_the_same_noise(trained):
 
 def test_what_has_no_thresholds_is_refused(trained):
     ann = UNet(size=8, width=4, multipliers=(1,), blocks=1, steps=1, activation="relu").network(Seeds(0)).eval()
-    model, pictures = DiffusionModel(ann, Pictures(1, 8, "none", 1)), trained[1]
+    model, pictures = DiffusionModel(ann, Description(1, 8, "none", 1)), trained[1]
     with pytest.raises(GraphError, match="one with neurons that have thresholds"):
         chosen_threshold(model, pictures, seeds=Seeds(0))
     for factors in ((), (0.0,)):

@@ -105,7 +105,11 @@ def test_a_model_is_saved_with_all_that_sampling_needs(tmp_path):
     few = model.about.whole_schedule().fewer(4)
     made = [diffusion.ddim(m.denoiser(), few, noise, clip=(-1, 1)) for m in (model, again)]
     torch.testing.assert_close(*made, atol=1e-4, rtol=0)
-    (tmp_path / "out" / "model" / "diffusion.json").write_text('{"format": 7}')
+    described = tmp_path / "out" / "model" / "diffusion.json"
+    described.write_text(described.read_text().replace('"classes": 0', '"classes": 3'))
+    with pytest.raises(ArtefactError, match=r"network\.json must be of input \(3, 8, 8\)"):
+        DiffusionModel.load(tmp_path / "out")
+    described.write_text('{"format": 7}')
     with pytest.raises(ArtefactError, match="format 1 with"):
         DiffusionModel.load(tmp_path / "out")
 

@@ -75,7 +75,7 @@ def test_time_and_class_change_the_answer_and_rows_do_not_see_each_other():
     [
         ({"size": 18, "multipliers": (1, 2, 2)}, "UNet.size must be divisible by 4: each of 3 levels"),
         ({"activation": "relo"}, "UNet.activation must be one of if, relu, swish, quantised, got relo"),
-        ({"activation": "relu"}, "UNet.steps must be 1, without temporal scales, for an ANN"),
+        ({"activation": "relu"}, "UNet.steps must be 1, without temporal scales, for an ANN, got 4; set steps = 1"),
         ({"norm": "group"}, "UNet.norm must be batch for a spiking U-Net"),
         ({"multipliers": ()}, "UNet.multipliers must be whole numbers at least 1"),
         ({"width": 1}, "UNet.width must be"),
