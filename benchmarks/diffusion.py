@@ -181,4 +181,4 @@ MADE: dict[str, Callable[[DiffusionModel, Sampling, Path], Made]] = {
 def held_back(out: Path) -> Tensor:
     """The pictures that no training saw."""
     settings, _ = experiment_of("snn", out)
-    return settings.images(shared())[0][: settings.validation]
+    return data("train", shared())[: settings.validation]

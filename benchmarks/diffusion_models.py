@@ -64,7 +64,7 @@ def experiment_of(name: str, out: Path) -> tuple[DiffusionExperiment, Training]:
     """Its settings."""
     model = MODELS[name]
     start = str(out / model.start) if model.start else ""
-    settings = DiffusionExperiment(**COMMON, **model.settings, start=start)
+    settings = DiffusionExperiment.of(**COMMON, **model.settings, start=start)
     return settings, Training(epochs=model.epochs, **{**TRAINING, **model.training})
 
 

@@ -145,6 +145,6 @@ def _start(about: Any, image: Path | None, mask: Path | None, strength: float) -
 
 def _training_pictures(about: Any, root: Path | None) -> Any:
     """Some of the pictures that the model was trained on, and their classes."""
-    from ..diffusion.experiment import DiffusionExperiment
+    from ..diffusion.experiment import training_images
 
-    return DiffusionExperiment(data=about.data, size=about.size, limit=256).images(root)[:2]
+    return training_images(about.data, about.size, limit=256, root=root)[:2]

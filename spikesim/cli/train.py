@@ -37,7 +37,7 @@ def train(
     Run again to resume, to the same bits. Under `torchrun --nproc-per-node N -m spikesim train FILE` every process takes its
     share of each batch.
     """
-    from ..core.files import folder, written
+    from ..core.files import folder
     from ..core.seeds import Seeds
     from ..datasets import load
     from ..training import Training, accuracy_on, fit
@@ -58,10 +58,7 @@ def train(
     model, loss = _model(experiment, seeds), experiment.asked(found)
     with joined() as processes:
         if processes.first:
-            with written(out / "experiment.toml") as temporary:
-                temporary.write_text(file.read_text())
-            if not resume:
-                checkpoint.unlink(missing_ok=True)
+            begin(file, out, checkpoint, resume)
         batches = experiment.batches(kept, training=True)
         with watched(training.epochs, loss.scored, out if tensorboard and processes.first else None) as (
             watch,
@@ -98,6 +95,16 @@ def _model(experiment: Any, seeds: Any) -> Any:
             must("[experiment] model", rule, type(model).__name__, "give [experiment] steps to fit it")
         )
     return model
+
+
+def begin(file: Path, out: Path, checkpoint: Path, resume: bool) -> None:
+    """Leave the file in the folder, and no checkpoint where training starts over."""
+    from ..core.files import written
+
+    with written(out / "experiment.toml") as temporary:
+        temporary.write_text(file.read_text())
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
 
 
 @contextmanager

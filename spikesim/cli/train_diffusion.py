@@ -10,14 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .common import finish
-from .train import watched, write_log
+from .train import begin, watched, write_log
 
 
 def train_diffusion(
     file: Path, out: Path, data: Path | None, seed: int, resume: bool, tensorboard: bool, as_json: bool
 ) -> None:
     """Train from a TOML file into a folder; run again to resume."""
-    from ..core.files import folder, write_json, written
+    from ..core.files import folder, write_json
     from ..core.seeds import Seeds
     from ..diffusion.experiment import DiffusionExperiment
     from ..training import Training
@@ -28,10 +28,7 @@ def train_diffusion(
     checkpoint = out / "checkpoint.safetensors"
     with joined() as processes:
         if processes.first:
-            with written(out / "experiment.toml") as temporary:
-                temporary.write_text(file.read_text())
-            if not resume:
-                checkpoint.unlink(missing_ok=True)
+            begin(file, out, checkpoint, resume)
         with watched(training.epochs, "explained", out if tensorboard and processes.first else None) as (
             watch,
             watch_steps,

@@ -15,7 +15,7 @@ ema = 0.999
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +35,14 @@ from .unet import UNet
 
 @dataclass(frozen=True)
 class DiffusionExperiment:
-    """A run: data and how it is noised, the U-Net (see `UNet`), batches (see `NoisedBatches`).
+    """A run: the U-Net (`UNet`; its channels and classes are the data's), data and how it is noised, batches (`NoisedBatches`).
 
     limit        first training images that are used, 0: all      validation   images held back from them
     conditional  whether classes are learned                       start        folder of a model to start from, "": none
     """
 
+    net: UNet = UNet()
     data: str = "digits"
-    size: int = 16
-    width: int = 32
-    multipliers: tuple[int, ...] = (1, 2, 2)
-    blocks: int = 2
-    activation: str = "if"
-    steps: int = 4
-    norm: str = "batch"
-    temporal: bool = False
-    levels: int = 3
     conditional: bool = False
     schedule: str = "linear"
     noise_steps: int = 1000
@@ -65,61 +57,72 @@ class DiffusionExperiment:
     def __post_init__(self) -> None:
         check(self, "limit", at_least=0, integer=True)
         check(self, "validation", at_least=0, integer=True)
-        self.unet(1, 0)  # what it refuses is refused before any work
-        Description(1, self.size, self.data, self.steps, 0, self.schedule, self.noise_steps)
+        self.about(1, 0)  # what it refuses is refused before any work
+
+    @classmethod
+    def of(cls, **settings: Any) -> DiffusionExperiment:
+        """The run of such settings, those of its U-Net among them, as a TOML's `[diffusion]` has them."""
+        net = {name: settings.pop(name) for name in NET if name in settings}
+        return cls(UNet(**net), **settings)
 
     @classmethod
     def from_toml(cls, path: Path) -> DiffusionExperiment:
         """The `[diffusion]` table; unknown keys and wrong kinds are refused."""
         tables = read_tables(path)
         must_be_tables(path, tables, ("diffusion", "training"))
-        found = known_keys(path, "diffusion", tables.get("diffusion", {}), {f.name for f in fields(cls)})
-        for field in fields(cls):
-            if field.name in found and not _is(found[field.name], field.default):
-                rule = f"of the kind of {field.default!r}"
-                raise ParameterError(must(f"{path} [diffusion] {field.name}", rule, found[field.name]))
-        return cls(**found)
+        kinds = {f.name: f.default for f in fields(cls) if f.name != "net"} | NET
+        found = known_keys(path, "diffusion", tables.get("diffusion", {}), kinds)
+        for name, value in found.items():
+            if not _is(value, kinds[name]):
+                raise ParameterError(must(f"{path} [diffusion] {name}", f"of the kind of {kinds[name]!r}", value))
+        return cls.of(**found)
 
-    def unet(self, channels: int, classes: int) -> UNet:
-        """The U-Net for such pictures."""
-        given = {f.name: getattr(self, f.name) for f in fields(UNet) if f.name not in ("channels", "classes")}
-        return UNet(channels=channels, classes=classes, **given)
-
-    def images(self, root: Path | None) -> tuple[Tensor, Tensor, int]:
-        """Training pictures (N, C, size, size) in -1..1, their labels (N,), the number of classes."""
-        found = load_images("digits").arrays() if self.data == "digits" else load(self.data, root=root)
-        found = found if found.split is None else found.part("train")
-        if self.limit:
-            found = found.subset(range(min(self.limit, len(found))))
-        return pictures(found.frames(), self.size), torch.tensor(found.labels), found.classes
+    def about(self, channels: int, classes: int) -> Description:
+        """What sampling is to know of a model of such pictures."""
+        net = self.net
+        return Description(channels, net.size, self.data, net.steps, classes, self.schedule, self.noise_steps)
 
     def run(
         self, training: Training, *, seeds: Seeds, root: Path | None = None, checkpoint: Path | None = None,
         watch: Callable[[Epoch], None] | None = None, watch_steps: Callable[[Step], None] | None = None,
     ) -> tuple[DiffusionModel, list[Epoch]]:  # fmt: skip
         """Train; a run that was stopped goes on from `checkpoint`. The result has averaged weights where `ema` asks."""
-        images, labels, classes = self.images(root)
-        classes = classes if self.conditional else 0
-        unet = self.unet(images.shape[1], classes)
-        network = unet.network(seeds.child("weights"))
+        images, labels, classes = training_images(self.data, self.net.size, limit=self.limit, root=root)
+        about = self.about(images.shape[1], classes if self.conditional else 0)
+        network = replace(self.net, channels=about.channels, classes=about.classes).network(seeds.child("weights"))
         if self.start:
             warm_start(network, DiffusionModel.load(self.start).network)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        about = Description(images.shape[1], self.size, self.data, unet.steps, classes, self.schedule, self.noise_steps)
         schedule, held = about.whole_schedule(), self.validation
         if held >= len(images):
             rule = f"below {len(images)}, the training images"
             raise ParameterError(must("DiffusionExperiment.validation", rule, held))
-        options: dict[str, Any] = {"classes": classes, "without": self.without}
+        options: dict[str, Any] = {"classes": about.classes, "without": self.without}
         batches = NoisedBatches(
             images[held:], schedule, self.batch_size, labels[held:], per_epoch=self.per_epoch, flip=self.flip, **options
         )
         validation = NoisedBatches(images[:held], schedule, self.batch_size, labels[:held], **options) if held else None
         history = fit(
-            network, batches, NoisePrediction(unet.steps), training, seeds=seeds, validation=validation,
+            network, batches, NoisePrediction(about.steps), training, seeds=seeds, validation=validation,
             checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
         )  # fmt: skip
         return DiffusionModel(network.requires_grad_(False), about), history
+
+
+NET = {f.name: f.default for f in fields(UNet) if f.name not in ("channels", "classes")}
+"""Settings of a U-Net that data do not decide, and their defaults."""
+
+
+def training_images(data: str, size: int, *, limit: int = 0, root: Path | None = None) -> tuple[Tensor, Tensor, int]:
+    """Training pictures (N, C, size, size) in -1..1 of the data set called so, their labels (N,), the number of classes.
+
+    limit   the first so many, 0: all         ShapeError for what are no images of one or three channels
+    """
+    found = load_images("digits").arrays() if data == "digits" else load(data, root=root)
+    found = found if found.split is None else found.part("train")
+    if limit:
+        found = found.subset(range(min(limit, len(found))))
+    return pictures(found.frames(), size), torch.tensor(found.labels), found.classes
 
 
 def _is(value: Any, default: Any) -> bool:

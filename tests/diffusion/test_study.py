@@ -11,7 +11,7 @@ import torch
 from benchmarks import diffusion as study
 from benchmarks import diffusion_models, diffusion_speed, diffusion_step
 from spikesim.diffusion import Sampling, Tuning, UNet
-from spikesim.diffusion.experiment import DiffusionExperiment
+from spikesim.diffusion.experiment import training_images
 
 TINY = {
     "data": "digits", "size": 8, "width": 8, "multipliers": (1, 2), "blocks": 1, "batch_size": 32, "limit": 256,
@@ -22,7 +22,7 @@ TINY = {
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A study of two models, and pictures of embedded digits."""
-    digits, _, _ = DiffusionExperiment(data="digits", size=8).images(None)
+    digits, _, _ = training_images("digits", 8)
     monkeypatch.setattr(diffusion_models, "COMMON", TINY)
     ann = diffusion_models.ANN
     models = {

@@ -71,7 +71,7 @@ def test_pictures_are_resized_and_scaled():
 
 @pytest.mark.parametrize("kind", [{}, {"activation": "swish", "norm": "group", "steps": 1}])
 def test_a_stopped_training_goes_on_to_the_same_bits_and_learns(tmp_path, kind):
-    experiment = DiffusionExperiment(**{**TINY, **kind}, batch_size=32, validation=32, conditional=True)
+    experiment = DiffusionExperiment.of(**{**TINY, **kind}, batch_size=32, validation=32, conditional=True)
     training = Training(epochs=4, learning_rate=4e-3, weight_decay=0.0, ema=0.5)
     whole, history = experiment.run(training, seeds=Seeds(3))
     assert history[-1].loss < history[0].loss
@@ -91,13 +91,13 @@ def test_a_stopped_training_goes_on_to_the_same_bits_and_learns(tmp_path, kind):
 def test_a_checkpoint_of_another_size_is_refused(tmp_path):
     training = Training(epochs=1)
     path = tmp_path / "c.safetensors"
-    DiffusionExperiment(**TINY).run(training, seeds=Seeds(0), checkpoint=path)
+    DiffusionExperiment.of(**TINY).run(training, seeds=Seeds(0), checkpoint=path)
     with pytest.raises(ArtefactError, match="a checkpoint of this model"):
-        DiffusionExperiment(**{**TINY, "width": 4}).run(training, seeds=Seeds(0), checkpoint=path)
+        DiffusionExperiment.of(**{**TINY, "width": 4}).run(training, seeds=Seeds(0), checkpoint=path)
 
 
 def test_a_model_is_saved_with_all_that_sampling_needs(tmp_path):
-    model, _ = DiffusionExperiment(**TINY, schedule="cosine").run(Training(epochs=1), seeds=Seeds(0))
+    model, _ = DiffusionExperiment.of(**TINY, schedule="cosine").run(Training(epochs=1), seeds=Seeds(0))
     model.save(tmp_path / "out" / "model")
     again = DiffusionModel.load(tmp_path / "out")
     assert again.about == model.about
@@ -135,7 +135,7 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path, text, message):
 
 def test_all_pictures_cannot_be_held_back():
     with pytest.raises(ParameterError, match=r"DiffusionExperiment\.validation must be below 128"):
-        DiffusionExperiment(**TINY, validation=128).run(Training(epochs=1), seeds=Seeds(0))
+        DiffusionExperiment.of(**TINY, validation=128).run(Training(epochs=1), seeds=Seeds(0))
 
 
 def test_labels_of_batches_are_noise_of_variance_one():

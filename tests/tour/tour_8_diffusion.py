@@ -13,7 +13,7 @@ small = {
     "steps": 2,
     "limit": 640,
 }  # minutes make digits of it
-experiment = DiffusionExperiment(data="digits", conditional=True, **small)
+experiment = DiffusionExperiment.of(data="digits", conditional=True, **small)
 training = Training(epochs=3, learning_rate=5e-3, weight_decay=0.0, ema=0.9)
 model, history = experiment.run(training, seeds=ss.Seeds(0))
 sampling = Sampling(sampler="ddim", steps=10, labels=tuple(range(10)))
