@@ -12,9 +12,11 @@ from spikesim.core.seeds import Seeds
 from spikesim.diffusion import UNet
 from spikesim.diffusion.converted import noised_planes
 from spikesim.diffusion.model import Description, DiffusionModel
+from spikesim.diffusion.network_denoiser import planes
 from spikesim.diffusion.on_chip import deployed, picture_energy
 from spikesim.diffusion.sampling import Sampler, Sampling
 from spikesim.errors import ShapeError
+from spikesim.network import NetworkState
 from spikesim.neurons import Neuron
 
 SAMPLING = Sampling(steps=3)
@@ -107,6 +109,13 @@ def test_a_chips_reads_are_drawn_by_picture_and_time(model, chip):
     rows = on.denoiser(ids=np.array([7, 8]))(x, t)
     assert not torch.equal(rows[0], rows[1])  # the same picture, other reads
     torch.testing.assert_close(on.denoiser(ids=np.array([8]))(x[:1], t[:1])[0], rows[1], atol=1e-4, rtol=0)
+    shown = planes(x, t, None, 0)  # as the denoiser shows it, with the reads of diffusion time 0 and of time 5
+    first, sixth = (
+        ss.run(on.network, shown, steps=2, state=NetworkState(2 * time, {}, {}), sample_ids=np.array([7, 8])).readout
+        for time in (0, 5)
+    )
+    torch.testing.assert_close(sixth, rows, atol=1e-4, rtol=0)
+    assert not torch.allclose(first, rows, atol=1e-3)
 
 
 def test_calibration_pictures_are_checked(model):

@@ -41,6 +41,13 @@ def test_the_reference_net_has_the_size_that_is_published_with_its_figures():
     assert sum(p.numel() for p in network.parameters()) == 1_531_501
 
 
+@pytest.mark.parametrize(("norm", "kind"), [("batch", nn.BatchNorm2d), ("group", nn.GroupNorm)])
+def test_maps_are_normalised_as_asked(norm, kind):
+    network = UNet(**{**SMALL, "steps": 1}, activation="swish", norm=norm).network(Seeds(0))
+    found = {type(node) for name, node in network.nodes.items() if name.endswith(".norm")}
+    assert found == {kind}
+
+
 def test_spikes_are_binary_and_the_stream_is_not():
     network = UNet(**SMALL).network(Seeds(1)).train()  # normalised by its own batch, so that some fire
     found = ss.run(network, _shown(network), steps=2, record=["down.0.0.second.neuron", "down.0.0.sum"]).recording
