@@ -70,7 +70,7 @@ def _fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
-def _counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: Callable[[Any, Any], Any]) -> Any:
+def counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: Callable[[Any, Any], Any]) -> Any:
     """total = first; for e in range(start, stop, step): total = body(e, total); -> total, kept in registers."""
     entry = builder.block
     loop, done = builder.append_basic_block("rows"), builder.append_basic_block("done")
@@ -117,17 +117,61 @@ def _fetched(builder: Any, rows: Any, table: Any, idx: Any, e: Any, size: Any, l
         _asked(builder, rows, idx, e, size, lanes, bytes_each)
 
 
-def _asked(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int) -> None:
+def prefetched(builder: Any, pointer: Any) -> None:
+    """Ask for the cache line at the pointer."""
     byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
     prefetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(prefetch, [builder.bitcast(pointer, byte), number(0), number(3), number(1)])
+
+
+def _asked(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int) -> None:
     ahead = builder.add(e, ir.Constant(_INT64, AHEAD))
     event = builder.select(builder.icmp_signed("<", ahead, size), ahead, e)
     at = builder.zext(builder.load(builder.gep(idx, [event])), _INT64)
     row = builder.gep(rows, [builder.mul(at, ir.Constant(_INT64, lanes))])
     for line in range(0, lanes, LINE // bytes_each):
-        place = builder.bitcast(builder.gep(row, [ir.Constant(_INT64, line)]), byte)
-        builder.call(prefetch, [place, number(0), number(3), number(1)])
+        prefetched(builder, builder.gep(row, [ir.Constant(_INT64, line)]))
+
+
+def fetched_reference(row: Any, at: int) -> None:
+    """Ask for the cache line of row[at], which is read later: nothing that anyone could see."""
+
+
+@intrinsic
+def _line_fetched(typing: Any, row: Any, at: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        prefetched(builder, builder.gep(_data(context, builder, row, args[0]), [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(row, types.intp), emit
+
+
+def stored(builder: Any, value: Any, pointer: Any, far: Any) -> None:
+    """Store a vector of FEW floats; where the flag `far` is set, past the caches (the pointer is then a cache line's).
+
+    An ordinary store reads the line from memory first, which for arrays that no cache holds is a third of all traffic.
+    """
+    with builder.if_else(far) as (past, through):
+        with past:
+            streamed = builder.store(value, pointer)
+            streamed.align = LINE
+            streamed.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
+        with through:
+            builder.store(value, pointer).align = 4
+
+
+@intrinsic
+def _settled(typing: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), emit
+
+
+def settled_reference() -> None:
+    """What was stored past the caches is there for other threads: said once, after the last such store."""
 
 
 def widened(row: Any) -> Any:
@@ -197,7 +241,7 @@ def _rows_summed(lanes: int) -> Any:
             with builder.if_else(builder.icmp_signed(">", size, ir.Constant(_INT64, 0))) as (given, ones_only):
                 for branch, weighted in ((given, True), (ones_only, False)):
                     with branch:
-                        total = _counted(builder, args[5], args[6], 1, begun, body(weighted))
+                        total = counted(builder, args[5], args[6], 1, begun, body(weighted))
                         builder.store(total, place).align = 4
             return context.get_dummy_value()
 
@@ -238,7 +282,7 @@ def _row_spread(lanes: int) -> Any:
             with builder.if_else(builder.icmp_signed(">", size, nothing)) as (given, ones_only):
                 for branch, weighted in ((given, True), (ones_only, False)):
                     with branch:
-                        _counted(builder, args[4], args[5], 1, nothing, body(weighted))
+                        counted(builder, args[4], args[5], 1, nothing, body(weighted))
             return context.get_dummy_value()
 
         return types.void(target, row, idx, val, types.intp, types.intp), emit
@@ -286,7 +330,7 @@ def _handfuls_added(typing: Any, sums: Any, weight: Any, entries: Any, counts: A
         at = nothing
         for n in range(HANDFUL, 0, -1):
             count = builder.load(builder.gep(many, [ir.Constant(_INT64, n)]))
-            _counted(builder, nothing, count, 1, nothing, body(at, n))
+            counted(builder, nothing, count, 1, nothing, body(at, n))
             places = builder.mul(count, ir.Constant(_INT64, n + 1))
             at = builder.add(at, builder.add(places, ir.Constant(_INT64, HANDFUL)))
         return context.get_dummy_value()
@@ -308,7 +352,7 @@ def _row_added(typing: Any, target: Any, at: Any, weight: Any, start: Any, n: An
             builder.store(builder.fadd(_load(builder, place), added), place).align = 4
             return total
 
-        _counted(builder, ir.Constant(_INT64, 0), args[4], FEW, nothing, body)
+        counted(builder, ir.Constant(_INT64, 0), args[4], FEW, nothing, body)
         return context.get_dummy_value()
 
     return types.void(target, types.intp, weight, types.intp, types.intp, types.float32), emit
@@ -375,4 +419,6 @@ row_spread: Any = _row_spread(LANES) if _compiled else row_spread_reference
 row_spread_16: Any = _row_spread(FEW) if _compiled else row_spread_reference
 ones: Any = _bits("ctpop") if _compiled else ones_reference
 lowest: Any = _bits("cttz") if _compiled else lowest_reference
+line_fetched: Any = _line_fetched if _compiled else fetched_reference
+settled: Any = _settled if _compiled else settled_reference
 word: Any = _word if _compiled else word_reference

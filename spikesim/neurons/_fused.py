@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ._membrane import Coefficients, bits_kernel, charge_kernel, run_kernel
 from ._membrane_backward import Rule, backward_kernel
+from ._streamed import fits, goes_past, packed_kernel, streamed_kernel
 
 _SCHEMA = (
     "(Tensor x, Tensor v, Tensor leak, Tensor gain, Tensor bias, Tensor threshold, Tensor scale, Tensor shift,"
@@ -40,16 +41,32 @@ def _flat(x: Tensor, c: Coefficients) -> np.ndarray:
     return array
 
 
+def _run(
+    x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, spikes: np.ndarray, charge: np.ndarray | None
+) -> None:
+    """x, spikes and charge (T, B, N), v (B, N) in and out: the kernel for these arrays."""
+    if fits(x):
+        kept = () if charge is None else (charge,)
+        streamed_kernel(x, v, c, gated, goes_past(x, spikes, *kept), charge, spikes)
+    elif charge is None:
+        run_kernel(x, v, c, gated, spikes)
+    else:
+        charge_kernel(x, v, c, gated, spikes, charge)
+
+
 def run_into(x: Tensor, v: Tensor, numbers: Coefficients, gated: bool, out: Tensor) -> Tensor:
     """Spikes of x (T, B, *shape) into `out`: as x, or bits (T, B, words) uint64. -> the last membrane (B, *shape)"""
     steps, batch, *shape = x.shape
     rows = (n.detach() if n.numel() == 1 else n.detach().expand(shape).reshape(-1) for n in numbers)
     c, last = _coefficients(tuple(rows), x.numpy().dtype), v.detach().clone().contiguous()
     if out.dtype == torch.uint64:
-        bits_kernel(x.view(steps, batch, -1).numpy(), last.view(batch, -1).numpy(), c, gated, out.numpy())
+        drive, membrane, bits = x.view(steps, batch, -1).numpy(), last.view(batch, -1).numpy(), out.numpy()
+        run = packed_kernel if fits(drive) else bits_kernel
+        run(drive, membrane, c, gated, bits)
     else:
-        flat, membrane, spikes = x.view(steps, batch, -1), last.view(batch, -1), out.view(steps, batch, -1)
-        run_kernel(_flat(flat, c), _flat(membrane, c), c, gated, _flat(spikes, c))
+        parts = (x.view(steps, batch, -1), last.view(batch, -1), out.view(steps, batch, -1))
+        drive, membrane, spikes = (_flat(part, c) for part in parts)
+        _run(drive, membrane, c, gated, spikes, None)
     return last
 
 
@@ -62,8 +79,7 @@ def lif(  # type: ignore[no-untyped-def]
     spikes, last = torch.empty_like(x, memory_format=torch.contiguous_format), v.clone().contiguous()
     charge = torch.empty_like(spikes) if keep else x.new_empty((0, *x.shape[1:]))
     if x.numel():
-        args = (_flat(x, c), _flat(last, c), c, gated, _flat(spikes, c))
-        charge_kernel(*args, _flat(charge, c)) if keep else run_kernel(*args)
+        _run(_flat(x, c), _flat(last, c), c, gated, _flat(spikes, c), _flat(charge, c) if keep else None)
     return spikes, last, charge
 
 

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ..core.simd import FEW
+from ..core.simd import FEW, counted, prefetched, stored
 from ._membrane import Coefficients, gated_step, passed, step
 from ._membrane_backward import step_back
 
@@ -72,31 +72,89 @@ def _row(context: Any, builder: Any, kinds: Any, values: Any, at: Any) -> Coeffi
     return Coefficients(*(_coefficient(context, builder, t, p, at) for t, p in zip(kinds.types, parts)))
 
 
-def _forward(kept: bool) -> Any:
+def _step_at(context: Any, builder: Any, kinds: Any, args: Any, rule: Any, keep: Any) -> _Lanes:
+    """The step of neurons at : at + 16 from (x, v, at, c) by a rule: v is stored, h handed to `keep`. -> spikes"""
+    x, v, at, coefficients = args
+    place = _place(context, builder, kinds[1], v, at)
+    drive, membrane = (_Lanes(builder, _loaded(builder, p)) for p in (_place(context, builder, kinds[0], x, at), place))
+    s, after, h = rule(membrane, drive, _row(context, builder, kinds[3], coefficients, at), _fires, passed)
+    builder.store(after.value, place).align = 4
+    keep(h.value)
+    return s  # type: ignore[no-any-return]
+
+
+def _stepped(context: Any, builder: Any, kinds: Any, args: Any, gated: Any, keep: Any) -> Any:
+    """`_step_at` by the rule that `gated` names. -> bits"""
+    found = []
+    with builder.if_else(gated) as branches:
+        for branch, rule in zip(branches, (gated_step, step)):
+            with branch:
+                s = _step_at(context, builder, kinds, args, rule, keep)
+                found.append((builder.zext(builder.bitcast(s.mask, ir.IntType(FEW)), _WORD), builder.block))
+    word = builder.phi(_WORD)
+    for bits, block in found:
+        word.add_incoming(bits, block)
+    return word
+
+
+@intrinsic
+def _sixteen(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _stepped(context, builder, (x, v, at, c), args[:4], args[4], lambda h: None)
+
+    return types.uint64(x, v, types.intp, c, types.boolean), emit
+
+
+@intrinsic
+def _kept(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def keep(h: Any) -> None:
+            builder.store(h, _place(context, builder, x, args[0], args[2])).align = 4
+
+        return _stepped(context, builder, (x, v, at, c), args[:4], args[4], keep)
+
+    return types.uint64(x, v, types.intp, c, types.boolean), emit
+
+
+def _rows(kept: bool) -> Any:
+    """`row_reference`, or `row_kept_reference`. Spikes are stored one sixteen late: a drive that lies a few bytes before
+    them, modulo a page, as an array of numpy's before one of torch's, would have every load wait for the store before it."""
+
     @intrinsic
-    def sixteen(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
+    def row(typing: Any, x: Any, later: Any, v: Any, charge: Any, spikes: Any, c: Any, gated: Any, far: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            source = _place(context, builder, x, args[0], args[2])
-            place = _place(context, builder, v, args[1], args[2])
-            drive, membrane = _Lanes(builder, _loaded(builder, source)), _Lanes(builder, _loaded(builder, place))
-            row, found = _row(context, builder, c, args[3], args[2]), []
-            with builder.if_else(args[4]) as branches:
+            size = builder.extract_value(context.make_array(x)(context, builder, args[0]).shape, 0)
+            few, past = ir.Constant(_WORD, FEW), args[7]
+
+            def sixteen(rule: Any, at: Any) -> Any:
+                prefetched(builder, _place(context, builder, later, args[1], at))
+
+                def keep(h: Any) -> None:
+                    if kept:
+                        stored(builder, h, _place(context, builder, charge, args[3], at), past)
+
+                inputs = (args[0], args[2], at, args[5])
+                return _step_at(context, builder, (x, v, types.intp, c), inputs, rule, keep).value
+
+            def body(rule: Any) -> Any:
+                def turn(at: Any, before: Any) -> Any:
+                    following = sixteen(rule, at)
+                    stored(builder, before, _place(context, builder, spikes, args[4], builder.sub(at, few)), past)
+                    return following
+
+                return turn
+
+            with builder.if_else(args[6]) as branches:
                 for branch, rule in zip(branches, (gated_step, step)):
                     with branch:
-                        s, after, h = rule(membrane, drive, row, _fires, passed)
-                        builder.store(after.value, place).align = 4
-                        if kept:
-                            builder.store(h.value, source).align = 4
-                        bits = builder.zext(builder.bitcast(s.mask, ir.IntType(FEW)), _WORD)
-                        found.append((bits, builder.block))
-            word = builder.phi(_WORD)
-            for bits, block in found:
-                word.add_incoming(bits, block)
-            return word
+                        first = sixteen(rule, ir.Constant(_WORD, 0))
+                        last = counted(builder, few, size, FEW, first, body(rule))
+                        stored(builder, last, _place(context, builder, spikes, args[4], builder.sub(size, few)), past)
+            return context.get_dummy_value()
 
-        return types.uint64(x, v, types.intp, c, types.boolean), emit
+        return types.void(x, later, v, charge, spikes, c, types.boolean, types.boolean), emit
 
-    return sixteen
+    return row
 
 
 def sixteen_reference(x: np.ndarray, v: np.ndarray, at: int, c: Coefficients, gated: bool) -> np.uint64:
@@ -109,6 +167,25 @@ def sixteen_kept_reference(x: np.ndarray, v: np.ndarray, at: int, c: Coefficient
     here, rule = slice(at, at + FEW), gated_step if gated else step
     s, v[here], x[here] = rule(v[here], x[here], _numbers(c, here), lambda u: (u >= 0).astype(u.dtype), passed)
     return np.packbits(s.astype(np.uint8), bitorder="little").view(np.uint16)[0].astype(np.uint64)
+
+
+def row_reference(
+    x: np.ndarray, later: np.ndarray, v: np.ndarray, charge: Any, spikes: np.ndarray, c: Coefficients, gated: bool,
+    far: bool,
+) -> None:  # fmt: skip
+    """One step of a row of 16 k neurons: drive x, membranes v in and out, spikes 0.0 or 1.0; charge is not touched.
+
+    later: a row of the drive to ask for. far: store past the caches (`stored` of `core/simd.py`).
+    """
+    row_kept_reference(x, later, v, np.empty_like(x), spikes, c, gated, far)
+
+
+def row_kept_reference(
+    x: np.ndarray, later: np.ndarray, v: np.ndarray, charge: Any, spikes: np.ndarray, c: Coefficients, gated: bool,
+    far: bool,
+) -> None:  # fmt: skip
+    """`row_reference`, which leaves h in charge."""
+    spikes[:], v[:], charge[:] = (gated_step if gated else step)(v, x, c, lambda u: (u >= 0).astype(u.dtype), passed)
 
 
 def _numbers(c: Coefficients, here: slice) -> Coefficients:
@@ -142,6 +219,8 @@ def back_reference(
 
 
 _compiled = not getattr(numba.config, "DISABLE_JIT", False)
-sixteen: Any = _forward(False) if _compiled else sixteen_reference
-sixteen_kept: Any = _forward(True) if _compiled else sixteen_kept_reference
+sixteen: Any = _sixteen if _compiled else sixteen_reference
+row: Any = _rows(False) if _compiled else row_reference
+row_kept: Any = _rows(True) if _compiled else row_kept_reference
+sixteen_kept: Any = _kept if _compiled else sixteen_kept_reference
 back: Any = _back if _compiled else back_reference

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikesim.core.simd import aligned
 from spikesim.layers import conv, counting
-from spikesim.neurons import _membrane, _membrane_backward, signed
+from spikesim.neurons import _fused, _membrane, _membrane_backward, _streamed, signed
 from spikesim.neurons._membrane import Coefficients
 from spikesim.neurons._membrane_backward import Rule
 from spikesim.surrogate import SLOPES, Slope, slope_row, slope_row_reference
@@ -38,6 +39,46 @@ def test_membrane_kernels_equal_their_references(shape: tuple[int, ...], per_neu
     _membrane.charge_kernel(x, fast[0], c, gated, fast[1], fast[2])
     _membrane.charge_reference(x, slow[0], c, gated, slow[1], slow[2])
     assert all(np.array_equal(a, b) for a, b in zip(fast, slow))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 16), (7, 3, 48), (4, 1, 40_000)])
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize("gated", [False, True])
+@pytest.mark.parametrize("far", [False, True])
+def test_streamed_kernels_equal_the_equation(shape: tuple[int, ...], per_neuron: bool, gated: bool, far: bool) -> None:
+    rng = np.random.default_rng(sum(shape))
+    x = rng.normal(0.3, 0.6, shape).astype(np.float32)
+    c = coefficients(rng, np.float32, shape[2], per_neuron)
+    v = rng.uniform(0, 1, shape[1:]).astype(np.float32)
+    fast, slow = ([v.copy(), aligned(*shape), aligned(*shape)] for _ in range(2))
+    _streamed.streamed_kernel(x, fast[0], c, gated, far, None, fast[1])
+    _membrane.run_reference(x, slow[0], c, gated, slow[1])
+    assert 0 < slow[1].mean() < 1 or x.size < 20
+    assert all(np.array_equal(a, b) for a, b in zip(fast[:2], slow[:2]))
+    fast[0], slow[0] = v.copy(), v.copy()
+    _streamed.streamed_kernel(x, fast[0], c, gated, far, fast[2], fast[1])
+    _membrane.charge_reference(x, slow[0], c, gated, slow[1], slow[2])
+    assert all(np.array_equal(a, b) for a, b in zip(fast, slow))
+    bits = [np.zeros((*shape[:2], -(-shape[2] // 64)), np.uint64) for _ in range(2)]
+    fast[0], slow[0] = v.copy(), v.copy()
+    _streamed.packed_kernel(x, fast[0], c, gated, bits[0])
+    _membrane.bits_reference(x, slow[0], c, gated, bits[1])
+    assert np.array_equal(*bits) and np.array_equal(fast[0], slow[0])
+
+
+def test_outputs_go_past_the_caches_only_where_none_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, out, odd = np.zeros((4, 1, 64), np.float32), aligned(4, 1, 64), aligned(4 * 64 + 1)[1:].reshape(4, 1, 64)
+    assert not _streamed.goes_past(x, out)
+    monkeypatch.setattr(_streamed, "FAR", 2 * x.nbytes - 1)
+    assert _streamed.goes_past(x, out) and not _streamed.goes_past(x, odd)
+    drive = np.random.default_rng(0).normal(0.3, 0.6, x.shape).astype(np.float32)
+    c = Coefficients(*(np.float32(n) for n in (0.9, 1, 0, 1, 0, 1)))
+    ran = []
+    for spikes in (out, odd):
+        v = np.zeros((1, 64), np.float32)
+        _fused._run(drive, v, c, False, spikes, None)
+        ran.append((v, spikes))
+    assert all(np.array_equal(a, b) for a, b in zip(*ran)) and out.any()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
