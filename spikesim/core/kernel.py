@@ -7,6 +7,7 @@ and its source joins the cache stamp, so that an edit there recompiles here. No 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from . import team as team_module
 from .pool import Shared, Stepped
 from .team import shared_out
 
-__all__ = ["KERNELS", "blocks_in", "inlined", "kernel", "plain", "shared_out"]
+__all__ = ["KERNELS", "block_at", "blocks_in", "inlined", "kernel", "plain", "shared_out"]
 
 KERNELS: dict[str, tuple[Any, Callable[..., Any]]] = {}
 """Every kernel with its plain reference, by dotted name; the kernel law compares the bits of each pair."""
@@ -37,6 +38,14 @@ def plain(function: Any) -> Callable[..., Any]:
 def blocks_in(x: Any, size: int) -> int:
     """Blocks of `size` neurons in x (T, B, N), sample after sample: the items of a neuron kernel."""
     return int(x.shape[1] * -(-x.shape[2] // size))
+
+
+@numba.njit(inline="always")
+def block_at(item, size, block):  # type: ignore[no-untyped-def]
+    """Of the item of so many in `blocks_in`, with N = size: its sample, first neuron, and the neuron behind its last."""
+    blocks = (size + block - 1) // block
+    first = (item % blocks) * block
+    return item // blocks, first, min(size, first + block)
 
 
 def kernel(
@@ -60,7 +69,7 @@ def kernel(
         compiled = numba.njit(function, cache=True, nogil=True, error_model="numpy")
         shares = items is not None or regions is not None
         if depends or shares:
-            _widen_stamp(compiled, (*depends, team_module) if shares else depends)
+            _widen_stamp(compiled, (*depends, team_module, sys.modules[__name__]) if shares else depends)
         called: Any = compiled if items is None else Shared(compiled, items)
         called = called if regions is None else Stepped(compiled, regions)
         KERNELS[f"{function.__module__}.{function.__qualname__}"] = (called, reference)

@@ -95,16 +95,17 @@ AHEAD = 12
 """Events whose rows are asked for before they are read: a row from the L3 cache takes that long."""
 
 
-def _near() -> int:
-    """Bytes of a core's L2 cache, 512 KiB where the system does not say."""
-    said = Path("/sys/devices/system/cpu/cpu0/cache/index2/size")
+def cache_bytes(level: int, otherwise: int) -> int:
+    """Bytes of the cache of a level that a core has or shares, as the system says; otherwise where it does not."""
+    said = Path(f"/sys/devices/system/cpu/cpu0/cache/index{level}/size")
     try:
         return int(said.read_text().strip().removesuffix("K")) << 10
     except (OSError, ValueError):
-        return 1 << 19
+        return otherwise
 
 
-NEAR = _near()
+NEAR = cache_bytes(2, 512 << 10)
+"""Bytes of a core's own cache."""
 
 
 def _fetched(builder: Any, rows: Any, table: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int = 4) -> None:
@@ -132,46 +133,6 @@ def _asked(builder: Any, rows: Any, idx: Any, e: Any, size: Any, lanes: int, byt
     row = builder.gep(rows, [builder.mul(at, ir.Constant(_INT64, lanes))])
     for line in range(0, lanes, LINE // bytes_each):
         prefetched(builder, builder.gep(row, [ir.Constant(_INT64, line)]))
-
-
-def fetched_reference(row: Any, at: int) -> None:
-    """Ask for the cache line of row[at], which is read later: nothing that anyone could see."""
-
-
-@intrinsic
-def _line_fetched(typing: Any, row: Any, at: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        prefetched(builder, builder.gep(_data(context, builder, row, args[0]), [args[1]]))
-        return context.get_dummy_value()
-
-    return types.void(row, types.intp), emit
-
-
-def stored(builder: Any, value: Any, pointer: Any, far: Any) -> None:
-    """Store a vector of FEW floats; where the flag `far` is set, past the caches (the pointer is then a cache line's).
-
-    An ordinary store reads the line from memory first, which for arrays that no cache holds is a third of all traffic.
-    """
-    with builder.if_else(far) as (past, through):
-        with past:
-            streamed = builder.store(value, pointer)
-            streamed.align = LINE
-            streamed.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
-        with through:
-            builder.store(value, pointer).align = 4
-
-
-@intrinsic
-def _settled(typing: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), emit
-
-
-def settled_reference() -> None:
-    """What was stored past the caches is there for other threads: said once, after the last such store."""
 
 
 def widened(row: Any) -> Any:
@@ -419,6 +380,4 @@ row_spread: Any = _row_spread(LANES) if _compiled else row_spread_reference
 row_spread_16: Any = _row_spread(FEW) if _compiled else row_spread_reference
 ones: Any = _bits("ctpop") if _compiled else ones_reference
 lowest: Any = _bits("cttz") if _compiled else lowest_reference
-line_fetched: Any = _line_fetched if _compiled else fetched_reference
-settled: Any = _settled if _compiled else settled_reference
 word: Any = _word if _compiled else word_reference

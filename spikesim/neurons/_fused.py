@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.streaming import goes_past
 from ._membrane import Coefficients, bits_kernel, charge_kernel, run_kernel
 from ._membrane_backward import Rule, backward_kernel
-from ._streamed import fits, goes_past, packed_kernel, streamed_kernel
+from ._streamed import fits, packed_kernel, streamed_kernel
 
 _SCHEMA = (
     "(Tensor x, Tensor v, Tensor leak, Tensor gain, Tensor bias, Tensor threshold, Tensor scale, Tensor shift,"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ..core.kernel import blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 
 BLOCK = 2048
 """Neurons per parallel block: the rows of one block stay in the L1 and L2 caches over all steps."""
@@ -391,7 +391,6 @@ def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out):  # type: ignore[no-u
 def general_kernel(x, v, a, k, table, n, rule, out, begin, end, team):  # type: ignore[no-untyped-def]
     if shared_out(begin, end, team):
         return
-    blocks = (x.shape[2] + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        lo = (j % blocks) * BLOCK
-        _run_block(j // blocks, lo, min(x.shape[2], lo + BLOCK), x, v, a, k, table, n, rule, out)
+        b, lo, hi = block_at(j, x.shape[2], BLOCK)
+        _run_block(b, lo, hi, x, v, a, k, table, n, rule, out)

@@ -22,7 +22,7 @@ from numba import njit
 from numba.extending import overload
 
 from ..core import simd
-from ..core.kernel import blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 
 BLOCK = 16384
 """Neurons per parallel block: 64 KiB of float32 membrane, which stays in the L2 cache over all steps."""
@@ -126,10 +126,8 @@ def run_kernel(x, v, c, gated, spikes, begin, end, team):  # type: ignore[no-unt
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]
         for t in range(steps):
             # Rows are sliced first: an offset computed in the index would stop vectorisation.
@@ -169,10 +167,8 @@ def bits_kernel(x, v, c, gated, bits, begin, end, team):  # type: ignore[no-unty
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]
         words = (hi - lo + 63) // 64
         fired = np.zeros(words * 64, np.uint8)
@@ -196,10 +192,8 @@ def charge_kernel(x, v, c, gated, spikes, charge, begin, end, team):  # type: ig
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]
         for t in range(steps):
             drive, out, kept = x[t, b, lo:hi], spikes[t, b, lo:hi], charge[t, b, lo:hi]

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 
 from .. import surrogate as surrogate_module
-from ..core.kernel import blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 from ..surrogate import Slope, slope_row, slope_row_reference
 from . import _membrane as membrane_module
 from ._membrane import Coefficients, one_neuron, rows_of
@@ -189,10 +189,8 @@ def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums, begin,
     if shared_out(begin, end, team):
         return
     steps, _, size = grads.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         row, flow, start = rows_of(c, lo, hi), carry[b, lo:hi], v0[b, lo:hi]
         above, slope, none, last = np.empty_like(flow), np.empty_like(flow), np.zeros_like(flow), flow.copy()
         mine = np.zeros((sums.shape[0], hi - lo), flow.dtype)

@@ -15,7 +15,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ..core.simd import FEW, counted, prefetched, stored
+from ..core.simd import FEW, counted, prefetched
+from ..core.streaming import stored
 from ._membrane import Coefficients, gated_step, passed, step
 from ._membrane_backward import step_back
 
@@ -175,7 +176,7 @@ def row_reference(
 ) -> None:  # fmt: skip
     """One step of a row of 16 k neurons: drive x, membranes v in and out, spikes 0.0 or 1.0; charge is not touched.
 
-    later: a row of the drive to ask for. far: store past the caches (`stored` of `core/simd.py`).
+    later: a row of the drive to ask for. far: store past the caches (`core/streaming.py`).
     """
     row_kept_reference(x, later, v, np.empty_like(x), spikes, c, gated, far)
 
@@ -220,7 +221,7 @@ def back_reference(
 
 _compiled = not getattr(numba.config, "DISABLE_JIT", False)
 sixteen: Any = _sixteen if _compiled else sixteen_reference
+sixteen_kept: Any = _kept if _compiled else sixteen_kept_reference
 row: Any = _rows(False) if _compiled else row_reference
 row_kept: Any = _rows(True) if _compiled else row_kept_reference
-sixteen_kept: Any = _kept if _compiled else sixteen_kept_reference
 back: Any = _back if _compiled else back_reference

@@ -2,19 +2,18 @@
 
 Such a layer costs what its bytes cost, so three things are done about them: the drive is fetched AHEAD steps before it is
 read (a block's next row lies a whole step away, where no processor looks by itself), a block's membranes stay in the L1
-cache, and outputs that no cache would keep are stored past it (`stored` in `core/simd.py`). The step is `_sixteen.py`'s.
+cache, and outputs that no cache would keep are stored past it (`core/streaming.py`). The step is `_sixteen.py`'s.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..core import simd
-from ..core.kernel import blocks_in, kernel, shared_out
-from ..core.simd import FEW, LINE
+from ..core import simd, streaming
+from ..core.kernel import block_at, blocks_in, kernel, shared_out
+from ..core.simd import FEW
 from . import _membrane
 from . import _sixteen as _sixteen_module
 from ._membrane import Coefficients, bits_reference, charge_reference, rows_of
@@ -24,31 +23,14 @@ BLOCK = 2048
 AHEAD = 2
 """Steps before a row of the drive is needed that it is asked for; 1 to 8 take as long."""
 
+CALLED = (simd, streaming, _membrane, _sixteen_module)
 _row, _row_kept, _sixteen = _sixteen_module.row, _sixteen_module.row_kept, _sixteen_module.sixteen
-_fetched, _settled = simd.line_fetched, simd.settled
-
-
-def _far() -> int:
-    """Bytes of the last cache that a core has a share in, 32 MiB where the system does not say."""
-    said = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
-    try:
-        return int(said.read_text().strip().removesuffix("K")) << 10
-    except (OSError, ValueError):
-        return 32 << 20
-
-
-FAR = _far()
+_fetched, _settled = streaming.fetched, streaming.settled
 
 
 def fits(x: np.ndarray) -> bool:
     """Whether a drive (T, B, N) is one for these kernels."""
     return x.dtype == np.float32 and x.shape[-1] % FEW == 0
-
-
-def goes_past(x: np.ndarray, *outputs: np.ndarray) -> bool:
-    """Whether outputs are to be stored past the caches: drive and outputs fill more than there is, on cache lines."""
-    aligned = all(out.ctypes.data % LINE == 0 for out in outputs)
-    return aligned and x.nbytes + sum(out.nbytes for out in outputs) > FAR
 
 
 def streamed_reference(
@@ -58,18 +40,14 @@ def streamed_reference(
     charge_reference(x, v, c, gated, spikes, np.empty_like(x) if charge is None else charge)
 
 
-@kernel(
-    reference=streamed_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(simd, _membrane, _sixteen_module)
-)
+@kernel(reference=streamed_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=CALLED)
 def streamed_kernel(x, v, c, gated, far, charge, spikes, begin, end, team):  # type: ignore[no-untyped-def]
     """x and spikes (T, B, N), charge as they or None; v (B, N) in and out."""
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         row, state = rows_of(c, lo, hi), v[b, lo:hi]
         for t in range(steps):
             drive, later, out = x[t, b, lo:hi], x[min(t + AHEAD, steps - 1), b, lo:hi], spikes[t, b, lo:hi]
@@ -80,16 +58,14 @@ def streamed_kernel(x, v, c, gated, far, charge, spikes, begin, end, team):  # t
     _settled()
 
 
-@kernel(reference=bits_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(simd, _membrane, _sixteen_module))
+@kernel(reference=bits_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=CALLED)
 def packed_kernel(x, v, c, gated, bits, begin, end, team):  # type: ignore[no-untyped-def]
     """`bits_kernel` of `_membrane.py`: x (T, B, N), v (B, N) in and out, bits (T, B, ceil(N / 64))."""
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         row, state, out = rows_of(c, lo, hi), v[b, lo:hi], bits[:, b, lo // 64 : (hi + 63) // 64]
         for t in range(steps):
             drive, later = x[t, b, lo:hi], x[min(t + AHEAD, steps - 1), b, lo:hi]

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, kernel, shared_out
 from ..core.params import number
 from ..errors import ShapeError, must
 from .base import Neuron, State, short
@@ -69,10 +69,9 @@ def corrected_kernel(x, presteps, residual, v0, threshold, spikes, v, begin, end
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        for i in range(lo, min(size, lo + BLOCK)):
+        b, lo, hi = block_at(j, size, BLOCK)
+        for i in range(lo, hi):
             start, level = v0[i], threshold[i]
             u, count = start, 0
             least, most = level + np.float32(np.inf), level - np.float32(np.inf)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 from ..core.params import number
 from .base import Neuron, short
 from .signed import BLOCK, SignedState
@@ -63,10 +63,8 @@ def graded_kernel(x, v, m, threshold, peak, signed, spikes, begin, end, team):  
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         membrane, memory, level = v[b, lo:hi], m[b, lo:hi], threshold[lo:hi]
         for t in range(steps):
             drive, out = x[t, b, lo:hi], spikes[t, b, lo:hi]

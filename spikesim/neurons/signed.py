@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 from ..surrogate import ATan, Surrogate
 from .base import Neuron, short
 
@@ -60,10 +60,8 @@ def signed_kernel(x, v, m, threshold, spikes, begin, end, team):  # type: ignore
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         membrane, memory, level = v[b, lo:hi], m[b, lo:hi], threshold[lo:hi]
         for t in range(steps):
             drive, out = x[t, b, lo:hi], spikes[t, b, lo:hi]

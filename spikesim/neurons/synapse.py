@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.kernel import blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 
 BLOCK = 8192
 """Neurons per parallel block: the current stays in the L2 cache over all steps."""
@@ -67,10 +67,8 @@ def synapse_kernel(code, x, i, leak, out, begin, end, team):  # type: ignore[no-
     if shared_out(begin, end, team):
         return
     steps, _, size = x.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         current, keep = i[b, lo:hi], leak[lo:hi]
         for t in range(steps):
             drive, row = x[t, b, lo:hi], out[t, b, lo:hi]
@@ -139,10 +137,8 @@ def synapse_back_kernel(code, grads, x, out, first, carry, leak, drive, leak_sum
     if shared_out(begin, end, team):
         return
     steps, _, size = grads.shape
-    blocks = (size + BLOCK - 1) // BLOCK
     for j in range(begin, end):
-        b, lo = j // blocks, (j % blocks) * BLOCK
-        hi = min(size, lo + BLOCK)
+        b, lo, hi = block_at(j, size, BLOCK)
         flow, total, keep = carry[b, lo:hi], leak_sum[b, lo:hi], leak[lo:hi]
         for back_step in range(steps):
             t = steps - 1 - back_step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spikesim.core import streaming
 from spikesim.core.simd import aligned
 from spikesim.layers import conv, counting
 from spikesim.neurons import _fused, _membrane, _membrane_backward, _streamed, signed
@@ -68,9 +69,9 @@ def test_streamed_kernels_equal_the_equation(shape: tuple[int, ...], per_neuron:
 
 def test_outputs_go_past_the_caches_only_where_none_holds_them(monkeypatch: pytest.MonkeyPatch) -> None:
     x, out, odd = np.zeros((4, 1, 64), np.float32), aligned(4, 1, 64), aligned(4 * 64 + 1)[1:].reshape(4, 1, 64)
-    assert not _streamed.goes_past(x, out)
-    monkeypatch.setattr(_streamed, "FAR", 2 * x.nbytes - 1)
-    assert _streamed.goes_past(x, out) and not _streamed.goes_past(x, odd)
+    assert not streaming.goes_past(x, out)
+    monkeypatch.setattr(streaming, "FAR", 2 * x.nbytes - 1)
+    assert streaming.goes_past(x, out) and not streaming.goes_past(x, odd)
     drive = np.random.default_rng(0).normal(0.3, 0.6, x.shape).astype(np.float32)
     c = Coefficients(*(np.float32(n) for n in (0.9, 1, 0, 1, 0, 1)))
     ran = []
