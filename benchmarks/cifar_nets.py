@@ -111,14 +111,14 @@ class Subject:
 
 
 NETS = {
-    "resnet20": Subject(ResNet20, Training(epochs=4, learning_rate=1e-2, weight_decay=0.05)),
-    "vgg": Subject(Vgg, Training(epochs=4, learning_rate=4e-3, weight_decay=0.05)),
+    "resnet20": Subject(ResNet20, Training(epochs=6, learning_rate=1e-2, weight_decay=0.05)),
+    "vgg": Subject(Vgg, Training(epochs=6, learning_rate=4e-3, weight_decay=0.05)),
 }
 
 
 TUNED = {
-    "resnet20": Subject(ResNet20, Training(epochs=1, learning_rate=2e-3, weight_decay=0.05)),
-    "vgg": Subject(Vgg, Training(epochs=1, learning_rate=1e-3, weight_decay=0.05)),
+    "resnet20": Subject(ResNet20, Training(epochs=2, learning_rate=2e-3, weight_decay=0.05)),
+    "vgg": Subject(Vgg, Training(epochs=2, learning_rate=1e-3, weight_decay=0.05)),
 }
 """How the networks are fine-tuned with quantised activations."""
 

@@ -117,14 +117,31 @@ def decode_reference(
 
 
 @njit(nogil=True)
-def disturb(current, square, noise, tile, place, by, draw):  # type: ignore[no-untyped-def]
-    """Add noise to the currents; `noise` is scratch of their size."""
+def draw_noise(noise, word, place, low, high):  # type: ignore[no-untyped-def]
+    """As `noise_reference`, into noise; `word` is scratch of its size, uint32. Words first: numbers of 64 bits in the loop
+    that makes normals of them would halve the lanes of its vectors."""
     sample, step, patch, read = place
-    quads, variance = current.size // 4, by.variance[tile]
+    quads = noise.size // 4
     for q in range(quads):
-        a, b, c, d = philox4x32(sample, step, patch, (read + np.uint64(q)) & MASK, draw.low, draw.high)
-        noise[q], noise[quads + q] = normal_pair32(a, b)
-        noise[2 * quads + q], noise[3 * quads + q] = normal_pair32(c, d)
+        a, b, c, d = philox4x32(sample, step, patch, (read + np.uint64(q)) & MASK, low, high)
+        word[q], word[quads + q] = np.uint32(a), np.uint32(b)
+        word[2 * quads + q], word[3 * quads + q] = np.uint32(c), np.uint32(d)
+    half, more = 2 * quads, 3 * quads
+    _pairs(word[:quads], word[quads:half], noise[:quads], noise[quads:half])
+    _pairs(word[half:more], word[more:], noise[half:more], noise[more:])
+
+
+@njit(nogil=True)
+def _pairs(a, b, x, y):  # type: ignore[no-untyped-def]
+    for q in range(a.size):
+        x[q], y[q] = normal_pair32(a[q], b[q])
+
+
+@njit(nogil=True)
+def disturb(current, square, noise, word, tile, place, by, draw):  # type: ignore[no-untyped-def]
+    """Add noise to the currents; `noise` and `word` are scratch of their size."""
+    draw_noise(noise, word, place, draw.low, draw.high)
+    variance = by.variance[tile]
     for o in range(current.size):
         current[o] = current[o] + np.sqrt(square[o] + variance[o]) * noise[o]
 
@@ -141,7 +158,7 @@ def convert(current, tile, by, columns):  # type: ignore[no-untyped-def]
     for o in range(columns):
         exact = (gain[o] * current[o] + offset[o]) * per[o] + HALF
         level = np.floor(exact)
-        clipped += np.int32((level > top) | (level < low))
+        clipped = np.int32(clipped + ((level > top) | (level < low)))
         current[o] = exact if search else min(max(level, low), top) * lsb[o]
     if search:
         _search(current[:columns], lsb, low, by.bits[tile])

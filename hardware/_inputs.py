@@ -65,8 +65,7 @@ def scanned(x, steps, planes, bad, begin, end):  # type: ignore[no-untyped-def]
             within = ((whole >= least) & (whole <= most)) | steps.saturate
             fits = (np.abs(value - whole) <= steps.tolerance) & (row[i] >= steps.floor) & within
             v = np.int32(min(max(whole, least), most))
-            n += np.int32(v != 0)
-            off += np.int32(not fits)
+            n, off = np.int32(n + (v != 0)), np.int32(off + (not fits))
             high, low = max(high, v), min(low, v)
         bad[r] = off
         if off:

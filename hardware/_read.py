@@ -39,7 +39,7 @@ from ._list import Layout, Listed, list_reference, list_row, room
 DRIVES, READS, CLIPPED, CONDUCTANCE = 0, 1, 2, 3
 """Columns of the counts: rows driven, reads converted, conversions outside the codes, and from CONDUCTANCE on
 nanosiemens driven in each column tile."""
-GROUP = 32
+GROUP = 128
 """Reads summed together."""
 CHUNK = 64
 """Pairs whose rows in a block fit the smallest cache, or nearly."""
@@ -169,12 +169,13 @@ def _paired(listed, e, begin, first, codes, at, bounds):  # type: ignore[no-unty
 
 @njit(nogil=True)
 def _scratch(cells):  # type: ignore[no-untyped-def]
-    """Sums, noise, no variance, numbers of reads, an empty row, no values, rows of the table and bounds in them."""
+    """Sums, noise, no variance, numbers of reads, an empty row, no values, rows of the table, bounds in them, words."""
     most = np.diff(cells.edges).max()
     return (
-        np.zeros((GROUP, cells.blocks.shape[0] * LANES), np.float32), np.empty(cells.padded, np.float32),
+        np.empty((GROUP, cells.blocks.shape[0] * LANES), np.float32), np.empty(cells.padded, np.float32),
         np.zeros(cells.padded, np.float32), np.empty(GROUP, np.int64), np.zeros(LANES, np.float32),
         np.empty(0, np.float32), np.empty(GROUP * most + 1, np.int32), np.zeros((GROUP, most // (2 * CHUNK) + 2), np.int64),
+        np.empty(cells.padded, np.uint32),
     )  # fmt: skip
 
 
@@ -226,7 +227,7 @@ def _finished(listed, e, sums, ids, cells, by, rule, draw, scratch, out, counts)
         sample = np.uint64(ids[r % ids.size]) & philox_module.MASK
         step = np.uint64(draw.step0 + r // ids.size)
         read = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096)
-        disturb(current, square, scratch[1], tile, (sample, step, np.uint64(patch), read), by, draw)
+        disturb(current, square, scratch[1], scratch[8], tile, (sample, step, np.uint64(patch), read), by, draw)
     count[CLIPPED] += convert(current, tile, by, cells.columns)
     weight = np.float32(1 << plane) * np.float32(1 - 2 * sign)
     outputs = rule.reference.size if rule.reference.size else cells.columns // rule.weights.size

@@ -12,10 +12,10 @@ import numpy as np
 from spikesim.core import normals as normals_module
 from spikesim.core import philox as philox_module
 from spikesim.core.kernel import kernel, shared_out
-from spikesim.core.normals import normal_pair32
-from spikesim.core.philox import MASK, philox4x32
+from spikesim.core.philox import MASK
 
-from ._convert import PAD, Draw, noise_reference
+from . import _convert as convert_module
+from ._convert import PAD, Draw, draw_noise, noise_reference
 from ._list import Listed
 
 
@@ -32,7 +32,7 @@ def sampled_reference(listed: Listed, ids: np.ndarray, sd: np.ndarray, draw: Dra
 
 
 @kernel(
-    reference=sampled_reference, items=lambda listed, *_: len(listed[2]), depends=(philox_module, normals_module)
+    reference=sampled_reference, items=lambda listed, *_: len(listed[2]), depends=(philox_module, normals_module, convert_module)
 )  # fmt: skip
 def sampled_kernel(listed, ids, sd, draw, sums, begin, end, team):  # type: ignore[no-untyped-def]
     if shared_out(begin, end, team):
@@ -40,16 +40,13 @@ def sampled_kernel(listed, ids, sd, draw, sums, begin, end, team):  # type: igno
     lists, starts, about = listed
     columns = sd.shape[1]
     padded = (columns + PAD - 1) // PAD * PAD
-    quads, noise = padded // 4, np.empty(padded, np.float32)
+    noise, word = np.empty(padded, np.float32), np.empty(padded, np.uint32)
     for e in range(begin, end):
         tile, patch, r, sign, plane = about[e, 0], about[e, 1], about[e, 2], about[e, 3], about[e, 4]
         sample, step = np.uint64(ids[r % ids.size]) & MASK, np.uint64(draw.step0 + r // ids.size)
         read, target = np.uint64(((tile * 2 + sign) * 32 + plane) * 4096), sums[e]
         for k in range(starts[e], starts[e + 1]):
             high, s = draw.high ^ np.uint64(lists[k] + 1), sd[lists[k]]
-            for q in range(quads):
-                a, b, c, d = philox4x32(sample, step, np.uint64(patch), (read + np.uint64(q)) & MASK, draw.low, high)
-                noise[q], noise[quads + q] = normal_pair32(a, b)
-                noise[2 * quads + q], noise[3 * quads + q] = normal_pair32(c, d)
+            draw_noise(noise, word, (sample, step, np.uint64(patch), read), draw.low, high)
             for j in range(columns):
                 target[j] += s[j] * noise[j]

@@ -37,8 +37,8 @@ UNIT, TURN = F(2.0**-31), F(2 * np.pi * 2.0**-32)
 ROOT = np.int32(0x3F3504F3)
 """The bits of sqrt(1/2)."""
 SHIFT = np.int32(23)
-EIGHTH, QUARTER = np.uint64(1 << 29), np.uint64(30)
-NONE, WORD, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
+EIGHTH, LEFT, RIGHT = np.uint32(29), np.uint32(2), np.int32(2)
+NONE, WORD, TWO = np.uint32(0), np.uint32(1), np.uint32(2)
 
 
 @intrinsic
@@ -87,21 +87,23 @@ as_int32: Any = _as_int32 if _compiled else int32_reference
 
 
 def pair_of(a, b, bits_of, float_of, as_int32, pick):  # type: ignore[no-untyped-def]
-    """Two normals of two words (uint64 below 2^32); numbers or arrays, according to the four functions passed."""
+    """Two normals of two words (uint32, or uint64 below 2^32); numbers or arrays, as the four functions passed."""
     u = (F(as_int32(a >> WORD)) + HALF) * UNIT
     power = np.int32(np.int32(bits_of(u) - ROOT) >> SHIFT)
     f = float_of(np.int32(bits_of(u) - np.int32(power << SHIFT))) - ONE
-    p = LOG[8]
-    for c in (LOG[7], LOG[6], LOG[5], LOG[4], LOG[3], LOG[2], LOG[1], LOG[0]):
-        p = p * f + c
-    log = f - HALF * f * f + f * f * f * p + F(power) * LN_2
+    # Terms in pairs, pairs in pairs: one product behind another would have registers wait for most of the time.
+    f2 = f * f
+    low = LOG[0] + LOG[1] * f + f2 * (LOG[2] + LOG[3] * f)
+    high = LOG[4] + LOG[5] * f + f2 * (LOG[6] + LOG[7] * f) + f2 * f2 * LOG[8]
+    log = f - HALF * f2 + f2 * f * (low + f2 * f2 * high) + F(power) * LN_2
     r = np.sqrt(MINUS_TWO * log)
 
-    quarter = (b + EIGHTH) >> QUARTER
-    x = F(as_int32(b - (quarter << QUARTER))) * TURN
+    quarter = ((b >> EIGHTH) + WORD) >> WORD
+    x = F(np.int32(as_int32(b << LEFT) >> RIGHT)) * TURN  # b less so many quarters: its lower 30 bits, signed
     z = x * x
-    sin = x + x * z * (SIN[0] + z * (SIN[1] + z * (SIN[2] + z * SIN[3])))
-    cos = ONE - HALF * z + z * z * (COS[0] + z * (COS[1] + z * (COS[2] + z * COS[3])))
+    z2 = z * z
+    sin = x + x * z * (SIN[0] + z * SIN[1] + z2 * (SIN[2] + z * SIN[3]))
+    cos = ONE - HALF * z + z2 * (COS[0] + z * COS[1] + z2 * (COS[2] + z * COS[3]))
     odd, second = (quarter & WORD) != NONE, (quarter & TWO) != NONE
     n0, n1 = pick(odd, sin, cos), pick(odd, cos, sin)
     return r * pick(odd != second, -n0, n0), r * pick(second, -n1, n1)
