@@ -17,19 +17,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import spikesim as ss
 from benchmarks.energy import digits
 from benchmarks.harness import RESULTS, resumed
 from benchmarks.table import filled
 from spikesim import hardware
-from spikesim.core.seeds import Seeds
 from spikesim.datasets import load
 from spikesim.hardware.converters.uniform import ADC
 from spikesim.hardware.macro import Macro
 from spikesim.hardware.repair.base import Way
-from spikesim.training.loop import Batches
+from spikesim.training import RasterBatches
 
 STEPS, CHIPS, SAMPLES = 8, 8, 198
 DAY = 86_400.0
@@ -61,24 +58,10 @@ REMAPPING: dict[str, tuple[Way, ...]] = {
 """Further, where cells are stuck."""
 
 
-class Rasters(Batches):
-    """Training recordings as rasters, in batches (B, T, *shape)."""
-
-    def __init__(self, data: Any, size: int = 32) -> None:
-        self.data, self.size = data, size
-
-    def __len__(self) -> int:
-        return -(-len(self.data) // self.size)
-
-    def epoch(self, seeds: Seeds) -> Any:
-        for rows in torch.randperm(len(self.data), generator=seeds.torch()).split(self.size):
-            yield self.data.raster(STEPS, rows.numpy()).transpose(0, 1), torch.tensor(self.data.labels[rows.numpy()])
-
-
 def tuning() -> Way:
     """Two epochs of all training recordings. The default rate was chosen on a sixth of them."""
     data: Any = load("digits")
-    return hardware.FineTuning(Rasters(data.part("train")), steps=STEPS)
+    return hardware.FineTuning(RasterBatches(data.part("train"), STEPS, 32), steps=STEPS)
 
 
 TUNED = (SPREAD,)
