@@ -3,7 +3,8 @@
     python -m benchmarks jobs_scaling
 
 Efficiency is t(1 worker) / (2 t(2 workers)) for the same chips, workers started before the clock is; rounds take turns. The
-one worker is this process. Chips are of taox40-projected, with the demo's network (random weights: the same work) at T = 8.
+one worker is this process. "two bare processes" have half of the chips each, nothing handed out or collected: what cores that
+share caches and memory allow. Chips are of taox40-projected, with the demo's network (random weights: the same work) at T = 8.
 Memory: peaks of the parent and of its largest child, in a fresh process for every number of chips, a small network.
 """
 
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,11 @@ from spikesim import hardware
 from spikesim.cli.demo_study import CHIP_STEPS, small_cnn
 from spikesim.datasets import ArrayDataset, load
 from spikesim.hardware.study import OverChips, one_chip
-from spikesim.jobs import Kept, parallel_map
+from spikesim.jobs import Kept, one_thread, parallel_map
 
 MACRO, CHIPS, SAMPLES, ROUNDS = "taox40-projected", 32, 66, 2
 MEMORY_CHIPS = (10, 100, 1000)
+BARE = "two bare processes"
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,16 +44,23 @@ def measure(chips: int = CHIPS, samples: int = SAMPLES, rounds: int = ROUNDS) ->
     """Rows {name, workers, seconds, efficiency, rounds} and {name, chips, parent_mib, worker_mib}."""
     shared = demo_network(samples)
     with cluster() as address:
-        ways = {"1 worker": {"workers": 1}, "joblib": {"workers": 2}, "dask": {"cluster": address}}
+        ways: dict[str, dict[str, Any]] = {
+            "1 worker": {"workers": 1},
+            "joblib": {"workers": 2},
+            "dask": {"cluster": address},
+        }
         for way in ways.values():  # start workers, compile and load kernels
             timed(shared, 2, way)
-        taken = [{name: timed(shared, chips, way) for name, way in ways.items()} for _ in range(rounds)]
+        with bare_processes(chips, samples) as bare:
+            taken = [
+                {name: timed(shared, chips, way) for name, way in ways.items()} | {BARE: bare()} for _ in range(rounds)
+            ]
     rows = [
         {
             "name": name, "workers": 2, "chips": chips, "samples": samples, "load": os.getloadavg()[0],
             "seconds_1": statistics.median(t["1 worker"] for t in taken), "seconds_2": statistics.median(t[name] for t in taken),
             "efficiency": statistics.median(t["1 worker"] / (2 * t[name]) for t in taken), "rounds": rounds,
-        } for name in ("joblib", "dask")
+        } for name in (BARE, "joblib", "dask")
     ]  # fmt: skip
     return rows + [memory(n) for n in MEMORY_CHIPS]
 
@@ -71,6 +80,48 @@ def timed(shared: tuple[Any, ...], chips: int, way: dict[str, Any]) -> float:
     started = time.perf_counter()
     assert sum(1 for _ in parallel_map(one_chip, jobs, shared=shared, **way)) == chips
     return time.perf_counter() - started
+
+
+@contextmanager
+def bare_processes(chips: int, samples: int) -> Iterator[Callable[[], float]]:
+    """-> seconds for so many chips on two processes that do a half each whenever they are told to; ready beforehand."""
+    halves = [(1, chips // 2), (1 + chips // 2, chips - chips // 2)]
+    code = "from benchmarks.jobs_scaling import half; half({}, {}, {})"
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", code.format(*mine, samples)], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for mine in halves
+    ]  # fmt: skip
+
+    def told() -> None:
+        assert [process.stdout.readline() for process in running] == ["\n"] * 2  # type: ignore[union-attr]
+
+    def both() -> float:
+        started = time.perf_counter()
+        for process in running:
+            print(file=process.stdin, flush=True)
+        told()
+        return time.perf_counter() - started
+
+    try:
+        told()
+        yield both
+    finally:
+        for process in running:
+            process.communicate()
+
+
+def half(first: int, chips: int, samples: int) -> None:
+    """Run these chips for every line of the input, and answer with a line; one beforehand."""
+    shared, macro, seeds = demo_network(samples), hardware.load_macro(MACRO), ss.Seeds(0)
+    with one_thread():
+        one_chip(*shared, macro, first, CHIP_STEPS, seeds)
+        print(flush=True)
+        for _ in sys.stdin:
+            for k in range(first, first + chips):
+                one_chip(*shared, macro, k, CHIP_STEPS, seeds)
+            print(flush=True)
 
 
 @contextmanager

@@ -121,6 +121,8 @@ def test_chips_are_timed_by_the_code_that_runs_them() -> None:
     """Two chips and six recordings: the rows of both claims, and their table."""
     shared = jobs_scaling.demo_network(6)
     assert jobs_scaling.timed(shared, 1, {"workers": 1}) > 0
+    with jobs_scaling.bare_processes(2, 3) as both:
+        assert both() > 0
     row = hundred_chips.timed(*shared, 2, ss.Seeds(0))
     assert row["chip_accuracy"]["n"] == 2 and row["samples"] == 6 and row["seconds"] > 0
     told = jobs_scaling.memory(3)
