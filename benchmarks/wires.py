@@ -9,7 +9,9 @@ the processor (all threads together): at 1 thread it hardly changes when the mac
 from __future__ import annotations
 
 import functools
+import json
 import logging
+import os
 import statistics
 import sys
 import time
@@ -24,18 +26,21 @@ from benchmarks import contenders as c
 from benchmarks import harness
 from spikesim.hardware.wires import Driven, Gated, Wires
 
-SIZES = {64: 5, 256: 3, 512: 1}
-"""Rows = columns, and rounds."""
+SIZES = {64: (3, (1, 2)), 256: (1, (1, 2)), 512: (1, (1,))}
+"""Rows = columns: rounds, and threads."""
 BATCH, READS, SHARE, VOLTS = 256, 16, 0.1, 0.2
 
 
-def measure(sizes: dict[int, int] | None = None) -> list[dict[str, Any]]:
-    """Rows at 1 and 2 threads; an interrupted measurement goes on after its last array."""
+def measure() -> list[dict[str, Any]]:
+    """Rows of every array, or of those that $WIRES names, beside what is recorded of others; goes on after the last array."""
     measured(16, 1, 1)  # compiles
-    chosen = sizes or SIZES
-    cases = [{"size": size, "threads": threads} for size in chosen for threads in (1, 2)]
-    done = harness.resumed("wires", cases, lambda c: {"found": measured(c["size"], chosen[c["size"]], c["threads"])})
-    return [row for case in done for row in case["found"]]
+    wanted = [int(size) for size in os.environ.get("WIRES", "").split(",") if size] or list(SIZES)
+    recorded = harness.RESULTS / "wires.jsonl"
+    rows = [json.loads(line) for line in recorded.read_text().splitlines()] if recorded.exists() else []
+    cases = [{"size": size, "threads": threads} for size in wanted for threads in SIZES[size][1]]
+    done = harness.resumed("wires", cases, lambda c: {"found": measured(c["size"], SIZES[c["size"]][0], c["threads"])})
+    kept = [row for row in rows if row["rows"] not in wanted]
+    return [*kept, *(row for case in done for row in case["found"])]
 
 
 def measured(size: int, rounds: int, threads: int) -> list[dict[str, Any]]:
