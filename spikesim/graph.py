@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -26,10 +27,16 @@ class Edge:
 
 @dataclass(frozen=True)
 class Plan:
-    """Order of execution and the longest chunk that cycles allow."""
+    """Order of execution and the longest chunk that cycles allow.
+
+    sources  edges into each node        readers  how many edges without delay leave a node, or the input
+    kept     whose values are wanted after a chunk: the output's, and what delayed edges carry
+    """
 
     order: tuple[str, ...]
     sources: Mapping[str, tuple[Edge, ...]]
+    readers: Mapping[str, int]
+    kept: frozenset[str]
     longest: int | None = None
 
 
@@ -92,7 +99,10 @@ def planned(names: tuple[str, ...], edges: tuple[Edge, ...], output: str) -> Pla
         ) from None
     place = {name: i for i, name in enumerate((INPUT, *order))}
     back = [e.delay for e in edges if e.delay and place[e.source] >= place[e.target]]
-    return Plan(order, sources, min(back) if back else None)
+    readers = Counter({name: 0 for name in known})
+    readers.update(e.source for e in edges if not e.delay)
+    kept = frozenset([output, *(e.source for e in edges if e.delay)])
+    return Plan(order, sources, readers, kept, min(back) if back else None)
 
 
 class Row(NamedTuple):

@@ -251,7 +251,7 @@ class Network(nn.Module):
         nodes, delayed = dict(state.nodes), dict(state.delayed)
         active: dict[str, Activity | None] = {}
         ctx = Context("", state.step, job.ctx.sample_ids, job.ctx.seeds, job.ctx.ledger)
-        pending = {name: sum(e.source == name and not e.delay for e in self.edges) for name in (INPUT, *self.names)}
+        pending = dict(self._plan.readers)
         for name in self._plan.order:
             if name in given:
                 values[name] = given[name]
@@ -266,7 +266,7 @@ class Network(nn.Module):
             job.largest = max(job.largest, values[name][0].numel())
             for edge in self._plan.sources[name]:
                 pending[edge.source] -= not edge.delay
-                if not pending[edge.source] and edge.source != self.output and not self._delays(edge.source):
+                if not pending[edge.source] and edge.source not in self._plan.kept:
                     values.pop(edge.source, None)  # the last reader has read it
         for edge in self.edges:
             if edge.delay:
@@ -277,9 +277,6 @@ class Network(nn.Module):
         """What has been counted of a node's input: the spikes of its only source."""
         sources = self._plan.sources[name]
         return active.get(sources[0].source) if len(sources) == 1 and not sources[0].delay else None
-
-    def _delays(self, name: str) -> bool:
-        return any(e.delay and e.source == name for e in self.edges)
 
     def _gathered(
         self, name: str, values: dict[str, Tensor], delayed: dict[Edge, Tensor], x: Tensor
