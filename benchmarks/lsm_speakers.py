@@ -39,7 +39,41 @@ CASES = [
     {"setup": "tuned", "features": "reservoir", "seed": 0},
 ]
 Row = dict[str, Any]
-Choice = tuple[Warp | None, float]
+Choice = tuple[Any, float]
+"""A way to make features or training recordings (here how far copies are warped), and the ridge's penalty."""
+
+
+class LeftOut:
+    """Ridges trained on some groups of recordings and judged on another.
+
+    moments  way -> group -> of what is trained on        x  way -> (N, F) features of the recordings, with labels and groups
+    """
+
+    def __init__(
+        self, moments: dict[Any, dict[str, Moments]], x: dict[Any, np.ndarray], labels: np.ndarray, groups: np.ndarray
+    ) -> None:
+        self.moments, self.x, self.labels = moments, x, labels
+        self.rows = {name: np.flatnonzero(groups == name) for name in sorted(set(groups.tolist()))}
+        self._answer = cache(self._trained)
+        self._right = cache(self._judged)
+
+    def _trained(self, choice: Choice, without: frozenset[str]) -> Ridge:
+        way, penalty = choice
+        parts = [part for name, part in self.moments[way].items() if name not in without]
+        return sum(parts[1:], parts[0]).ridge(penalty)
+
+    def _judged(self, choice: Choice, without: frozenset[str], judged: str) -> float:
+        rows = self.rows[judged]
+        return float((self._answer(choice, without)(self.x[choice[0]][rows]) == self.labels[rows]).mean())
+
+    def right(self, choice: Choice, without: set[str], judged: str) -> float:
+        """Share of the group `judged` that is right, by what was trained without these groups."""
+        return self._right(choice, frozenset(without), judged)
+
+    def without(self, name: str, choices: list[Choice]) -> dict[Choice, float]:
+        """Of each choice, the mean over the other groups, each judged by what was trained without it and without `name`."""
+        others = [other for other in self.rows if other != name]
+        return {c: float(np.mean([self.right(c, {name, o}, o) for o in others])) for c in choices}
 
 
 def measure() -> list[Row]:
@@ -52,30 +86,19 @@ def measured(case: Row, data: Any) -> Row:
     """Accuracies of one case on recordings with groups, by speaker and in the mean."""
     large = (case["setup"], case["features"]) == ("tuned", "reservoir")
     warps, penalties = LARGE if large else (WARPS, PENALTIES)
-    own = _moments(case, data)
-    more = {warp: _moments(case, _copies(data, warp)) for warp in warps}
-    x, labels, names = _features(case, data), np.asarray(data.labels), sorted(own)
-    rows = {name: np.flatnonzero(np.asarray(data.groups) == name) for name in names}
-
-    @cache
-    def answer(choice: Choice, without: frozenset[str]) -> Ridge:
-        warp, penalty = choice
-        parts = [own[n] for n in names if n not in without]
-        parts += [] if warp is None else [more[warp][n] for n in names if n not in without]
-        return sum(parts[1:], parts[0]).ridge(penalty)
-
-    def right(choice: Choice, without: set[str], judged: str) -> float:
-        return float((answer(choice, frozenset(without))(x[rows[judged]]) == labels[rows[judged]]).mean())
-
+    own, x = _moments(case, data), _features(case, data)
+    moments: dict[Any, dict[str, Moments]] = {None: own}
+    for warp in warps:
+        moments[warp] = {name: own[name] + more for name, more in _moments(case, _copies(data, warp)).items()}
+    labels, groups = np.asarray(data.labels), np.asarray(data.groups)
+    judge = LeftOut(moments, dict.fromkeys(moments, x), labels, groups)
     choices: list[Choice] = [(warp, penalty) for warp in (None, *warps) for penalty in penalties]
-    inner = {(c, a, b): right(c, {a, b}, b) for c in choices for a in names for b in names if a != b}
     found: Row = {"by_speaker": {}}
-    for name in names:
-        others = [n for n in names if n != name]
-        mean = {c: float(np.mean([inner[c, name, other] for other in others])) for c in choices}
+    for name in sorted(own):
+        mean = judge.without(name, choices)
         none = max((c for c in choices if c[0] is None), key=lambda c: mean[c])
         best = max((c for c in choices if c[0] is not None), key=lambda c: mean[c])
-        got = {"none": right(none, {name}, name), "warped": right(best, {name}, name)}
+        got = {"none": judge.right(none, {name}, name), "warped": judge.right(best, {name}, name)}
         kept = "warped" if mean[best] > mean[none] else "none"
         found["by_speaker"][name] = {
             **got, "chosen": got[kept], "warp": repr(best[0]), "penalties": [none[1], best[1]],

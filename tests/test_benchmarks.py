@@ -19,6 +19,7 @@ from benchmarks import (
     headroom,
     hundred_chips,
     jobs_scaling,
+    lsm_cochleas,
     lsm_speakers,
     lsm_speech,
     lsm_speed,
@@ -200,3 +201,19 @@ def test_warps_are_chosen_without_the_speaker_who_is_judged(monkeypatch: pytest.
     wrong = lsm_speakers.measured(case, replace(data, labels=other))["by_speaker"]["cid"]
     assert wrong["in_choice"] == row["by_speaker"]["cid"]["in_choice"], "cid's labels have no part in cid's choice"
     assert wrong["none"] < 0.2
+
+
+def test_cochleas_are_chosen_without_the_speaker_who_is_judged() -> None:
+    data = spoken(3)
+    heard = {"fit": data, "wide": replace(data, x=data.x[np.argsort(data.t, kind="stable")])}
+    case = {"neurons": 0, "seed": 0}
+    row = lsm_cochleas.measured(case, heard)
+    assert set(row["by_speaker"]) == {"ann", "bob", "cid"} and row["fit"] > 0.8 and row["known"]["fit"] >= 0.8
+    assert row["chosen"] >= 0.8 and row["samples"] == len(data) and row["size"] == 5 * 64
+    other = replace(data, labels=np.where(data.groups == "cid", (data.labels + 1) % 10, data.labels))
+    wrong = lsm_cochleas.measured(case, {"fit": other, "wide": replace(heard["wide"], labels=other.labels)})
+    for key in ("cochlea", "penalty"):
+        assert wrong["by_speaker"]["cid"][key] == row["by_speaker"]["cid"][key], (
+            "cid's labels have no part in cid's choice"
+        )
+    assert wrong["by_speaker"]["cid"]["fit"] < 0.2
