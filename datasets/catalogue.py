@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from .audio import RATE, Audio, is_audio, is_wav, read_fsdd, read_wav
 from .base import ArrayDataset, EventDataset
 from .formats._hdf5 import is_hdf5
 from .images import read_images
+
+if TYPE_CHECKING:
+    from .cochlea import Cochlea
 
 EMBEDDED = ("digits",)
 PLACES = {
@@ -87,7 +90,9 @@ def available(root: Path | None = None) -> dict[str, str]:
     return where
 
 
-def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDataset | ArrayDataset:
+def load(
+    data: str | Path = "digits", *, root: Path | None = None, cochlea: Cochlea | None = None
+) -> EventDataset | ArrayDataset:
     """The data set called `data`, or at that path: an N-MNIST folder, a folder with nmnist_small.npz, an ES-ImageNet
     folder, a folder of classes of recordings (CIFAR10-DVS) or of pictures, a folder of parts (`Shards` reads it bit by bit), an
     .npz, a WAV file, or an HDF5 file of N-TIDIGITS or SHD.
@@ -95,9 +100,18 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
     An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
     (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
     Audio (samples, offsets ... of spoken digits, or a WAV file, brought to 8 kHz where above) -> EventDataset, as the cochlea
-    hears it with seeds 0; heard anew at each call, 2,500 spoken digits in some seconds.
+    hears it with seeds 0; heard anew at each call, 2,500 spoken digits in some seconds. `cochlea` is another one than the default.
     Raises DatasetError, in one line, on anything else.
     """
+    found = _found(data, root)
+    if isinstance(found, Audio):
+        return _heard(found, cochlea)
+    if cochlea is not None:
+        raise DatasetError(must("load.cochlea", "left out unless data are audio", f"{data}"))
+    return found
+
+
+def _found(data: str | Path, root: Path | None) -> EventDataset | ArrayDataset | Audio:
     found = find(data, root=root)
     if found is None:
         from .digits import digits
@@ -122,26 +136,26 @@ def load(data: str | Path = "digits", *, root: Path | None = None) -> EventDatas
     return _read_file(found)
 
 
-def _read_file(path: Path) -> EventDataset | ArrayDataset:
+def _read_file(path: Path) -> EventDataset | ArrayDataset | Audio:
     """A file that holds a data set; HDF5 and WAV are known by their first bytes."""
     if is_hdf5(path):
         return recording_files.read_hdf5(path)
     if path.suffix.lower() == ".wav" or is_wav(path):
-        return _heard(read_wav(path))
+        return read_wav(path)
     if path.suffix != ".npz":
         rule = "a folder, an .npz, a WAV or an HDF5 file"
         raise DatasetError(must(f'data "{path}"', rule, f"a {path.suffix or 'bare'} file"))
     return _read_npz(path)
 
 
-def _heard(audio: Audio) -> EventDataset:
+def _heard(audio: Audio, cochlea: Cochlea | None) -> EventDataset:
     """What the cochlea makes of audio, of 8 kHz at most."""
     from .cochlea import Cochlea, listen
 
-    return listen(audio.at(min(RATE, audio.rate)), Cochlea(), Seeds(0))
+    return listen(audio.at(min(RATE, audio.rate)), cochlea or Cochlea(), Seeds(0))
 
 
-def _read_npz(path: Path) -> EventDataset | ArrayDataset:
+def _read_npz(path: Path) -> EventDataset | ArrayDataset | Audio:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = set(file)
@@ -152,7 +166,7 @@ def _read_npz(path: Path) -> EventDataset | ArrayDataset:
     if names >= RAGGED:
         return nmnist.read_npz(path)
     if is_audio(names):
-        return _heard(read_fsdd(path))
+        return read_fsdd(path)
     if names >= jpeg.FIELDS:
         return jpeg.read_jpegs(path)
     if x is None or y is None or (x.dtype == np.uint8 and x.ndim == 3):

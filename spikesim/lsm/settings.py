@@ -12,6 +12,7 @@ reservoir = { like = "image", weights = "formed", voltage = 3.433 }
 [audio]
 data = "fsdd"
 warp = { copies = 2, channels = 3, tempo = 0.1 }   # `Warp`: copies of training recordings; left out: none
+cochlea = { half = 0.01, top_hz = 300, tau_us = 20000, bandwidth = 1.5 }    # `Cochlea`, here its `wide`; left out: the default
 [match]                      # `Contrastive`
 [match.training]             # `Training`
 [chips]                      # left out: no chips
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.params import check
+from ..datasets.cochlea import Cochlea
 from ..datasets.rate_coding import RateCoding
 from ..datasets.warping import Warp
 from ..errors import ParameterError, must, nearest
@@ -67,6 +69,7 @@ class Modality:
     validation      share of training samples that is held back, where the data does not say which
     test_share      share of each class that is judged, where the data does not say which and there is no `test`; 0: refused
     rate            images are rate coded so; None: emulated      warp    copies of training recordings; None: none
+    cochlea         that hears audio; None: the default
     frames          how they are shown            windows, membrane   see `features`
     reservoir       by inputs, once they are known
     """
@@ -80,6 +83,7 @@ class Modality:
     test_share: float = 0.0
     rate: RateCoding | None = None
     warp: Warp | None = None
+    cochlea: Cochlea | None = None
     frames: Frames = Frames()
     windows: int = 1
     membrane: bool = False
@@ -229,7 +233,7 @@ def _modality(path: Path, name: str, tables: dict[str, Any]) -> Modality:
         _table(f"{path} [{name}.frames]", found.pop("frames", {})),
         {f.name for f in fields(Frames)},
     )
-    made: dict[str, Any] = {"rate": RateCoding, "warp": Warp}
+    made: dict[str, Any] = {"rate": RateCoding, "warp": Warp, "cochlea": Cochlea}
     for key in made.keys() & found.keys():
         table = _table(f"{path} [{name}.{key}]", found[key])
         found[key] = made[key](**known_keys(path, f"{name}.{key}", table, {f.name for f in fields(made[key])}))

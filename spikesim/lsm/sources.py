@@ -137,15 +137,17 @@ def _some(labels: np.ndarray, per_class: int, seeds: Seeds) -> np.ndarray:
 def _read(modality: Modality, name: str, root: Path | None, seeds: Seeds) -> Recordings | Images:
     """What is called `name`, or lies there: counts, rate-coded images, recordings, or images that are yet to be emulated."""
     place = find(name, root=root)
+    if modality.cochlea is not None and (modality.rate is not None or (place is not None and is_counts(place))):
+        raise DatasetError(must(f"[{modality.name}] cochlea", "left out unless data are audio", name))
     if place is not None and is_counts(place):
         if modality.rate is not None:
             raise DatasetError(must(f"[{modality.name}] rate", "left out unless data are images", f"counts {name}"))
         return read_counts(place)
     if modality.rate is not None:
         return modality.rate(load_images(name, root=root), seeds)
-    if name == "digits":
+    if name == "digits" and modality.cochlea is None:
         return load_images(name)
-    found = load(name, root=root)
+    found = load(name, root=root, cochlea=modality.cochlea)
     return found if isinstance(found, EventDataset) else load_images(name, root=root)
 
 

@@ -130,3 +130,13 @@ def test_emphasis_is_a_share() -> None:
     for value in (-0.1, 1.5, float("nan")):
         with pytest.raises(ParameterError, match=r"Cochlea.emphasis must be a number at least 0 and at most 1"):
             Cochlea(emphasis=value)
+
+
+def test_a_wide_cochlea_hears_what_is_soft() -> None:
+    """A tone and one a hundredth as loud: the default is silent at the soft one, the wide one is not."""
+    time = np.arange(4000) / 8000
+    loud, soft = np.sin(2 * np.pi * 500 * time), 0.01 * np.sin(2 * np.pi * 2000 * time)
+    near = np.argmin(np.abs(Cochlea().frequencies - 2000))
+    heard = [listen(audio(loud + soft), cochlea, Seeds(0)) for cochlea in (Cochlea(), Cochlea.wide())]
+    counts = [np.bincount(data.x, minlength=64)[near - 2 : near + 3].sum() for data in heard]
+    assert counts[0] == 0 and counts[1] > 20

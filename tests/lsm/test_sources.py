@@ -15,6 +15,7 @@ import spikesim as ss
 from spikesim.cli import main
 from spikesim.datasets import Counts, RateCoded
 from spikesim.datasets.base import EventDataset
+from spikesim.datasets.cochlea import Cochlea
 from spikesim.datasets.rate_coding import RateCoding
 from spikesim.datasets.warping import Warp
 from spikesim.errors import DatasetError, ParameterError
@@ -211,6 +212,12 @@ def test_the_example_of_the_page_is_a_study(tmp_path: Path) -> None:
         ('data = "BRAIN"', 'data = "BRAIN"\ntest = "BRAIN"', r"\[brain\] test must be another data set than data"),
         ("test_share = 0.25", "warp = { channels = 2 }", r"\[letters\] warp must be left out beside rate"),
         ("largest = 1 }", "largest = 1 }\nwarp = { copies = 2 }", r"Warp.channels, tempo must be above 0"),
+        (
+            "largest = 1 }",
+            "largest = 1 }\ncochlea = { halves = 1 }",
+            r"\[brain.cochlea\] must be made of known keys, got halves",
+        ),
+        ("largest = 1 }", "largest = 1 }\ncochlea = { half = 0.0 }", r"Cochlea.half must be a number above 0"),
         ("largest = 1 }", "largest = 1 }\nwarp = 2", r"\[brain.warp\] must be a table, got 2"),
     ],
 )
@@ -232,6 +239,11 @@ def test_data_that_do_not_fit_their_tables(file: Path, tmp_path: Path) -> None:
     for modality, message in (
         (replace(s.b, rate=RateCoding()), r"\[brain\] rate must be left out unless data are images, got counts /"),
         (replace(s.b, warp=Warp(channels=1.0)), r"\[brain\] warp must be left out unless for recordings of channels"),
+        (replace(s.b, cochlea=Cochlea()), r"\[brain\] cochlea must be left out unless data are audio, got /"),
+        (
+            replace(s.b, data=words, test="", cochlea=Cochlea()),
+            r"load.cochlea must be left out unless data are audio, got /",
+        ),
         (replace(s.b, test=words), r"\[brain\] test must be counts, got EventDataset /"),
         (replace(s.b, data=words, test=s.b.data), r"\[brain\] test must be recordings, got Counts /"),
         (replace(s.b, data=no_test), r"\[brain\] data must be with a test part, or .* or a `test_share`"),
