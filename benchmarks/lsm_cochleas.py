@@ -6,7 +6,8 @@ Recordings as counts of events in 129 bins; features are square roots of counts 
 spikes; a ridge reads them. For each speaker in turn: trained on all takes of the other four, judged once on all of theirs. Cochlea
 and penalty are chosen without that speaker: each of the four is left out of training in turn and judged, and what is best in the
 mean is taken. "fit" is the cochlea that imitates N-TIDIGITS, beside it with its penalty chosen likewise. `COCHLEAS` are those that
-were tried, in one round, on all five speakers: that round is what the choice within four cannot undo.
+were tried, in one round, on all five speakers: that round is what the choice within four cannot undo. A mel spectrum of the audio,
+by fifths and read by the same ridge, says what there is to be heard.
 
 known   trained on takes 15 to 49 of all speakers, penalty chosen on takes 10 to 14, judged on takes 0 to 9
 """
@@ -24,7 +25,7 @@ import spikesim as ss
 from benchmarks.harness import resumed
 from benchmarks.lsm_speakers import Choice, LeftOut, Row
 from benchmarks.lsm_speech import SETUPS
-from spikesim.datasets.audio import read_fsdd
+from spikesim.datasets.audio import Audio, read_fsdd
 from spikesim.datasets.base import TEST, TRAIN, VALIDATION, EventDataset
 from spikesim.datasets.cochlea import Cochlea, listen
 from spikesim.lsm.extraction import Frames, event_counts, features
@@ -40,48 +41,77 @@ COCHLEAS = {
     "wider": replace(Cochlea.wide(), half=0.001),
 }
 FRAMES, WINDOWS, PENALTIES = Frames(129, polarity=1), 5, (10.0, 100.0, 1e3, 1e4)
-CASES = [
+CASES: list[Row] = [
+    {"neurons": None, "seed": 0},
     {"neurons": 0, "seed": 0},
     *({"neurons": 200, "seed": seed} for seed in range(3)),
-    *({"neurons": 1000, "seed": seed} for seed in range(3)),
+    {"neurons": 1000, "seed": 0},
 ]
-"""No neurons: the events themselves, of every cochlea; reservoirs hear "fit" and "wide"."""
+"""None: no cochlea at all, a mel spectrum. 0: the events themselves, of every cochlea. Reservoirs hear "fit" and "wide"."""
+BANDS, LENGTH, EVERY = 40, 200, 80
+"""Of the mel spectrum: triangles from 60 Hz to half the rate, samples of a frame (of 256 with zeros), and between frames."""
 
 
 def measure() -> list[Row]:
     """A row for every case."""
     audio = read_fsdd(Path(os.environ["SPIKESIM_SHARED"]) / "fsdd.npz")
     heard = {name: listen(audio, cochlea, ss.Seeds(0)) for name, cochlea in COCHLEAS.items()}
-    return resumed("lsm_cochleas", CASES, lambda case: measured(case, heard))
+    return resumed("lsm_cochleas", CASES, lambda case: measured(case, heard, audio))
 
 
-def measured(case: Row, heard: dict[str, EventDataset]) -> Row:
-    """Accuracies of one case on recordings with a split and groups, as each cochlea heard them."""
-    ways = list(heard) if not case["neurons"] else [way for way in heard if way in ("fit", "wide")]
-    x = {way: np.sqrt(_counts(case, heard[way])) for way in ways}
-    data = heard["fit"]
+def measured(case: Row, heard: dict[str, EventDataset], audio: Audio | None = None) -> Row:
+    """Accuracies of one case on recordings with a split and groups, as each cochlea heard them, or as the audio is."""
+    data: Any
+    if case["neurons"] is None:
+        assert audio is not None
+        x, data = {"mel": mel_spectra(audio)}, audio
+    else:
+        ways = [way for way in heard if not case["neurons"] or way in ("fit", "wide")]
+        x, data = {way: np.sqrt(_counts(case, heard[way])) for way in ways}, heard["fit"]
     labels, groups, split = (np.asarray(part) for part in (data.labels, data.groups, data.split))
     moments = {
         way: {n: Moments.of(x[way][groups == n], labels[groups == n], 10) for n in sorted(set(groups.tolist()))}
-        for way in ways
+        for way in x
     }
     judge = LeftOut(moments, x, labels, groups)
-    choices: list[Choice] = [(way, penalty) for way in ways for penalty in PENALTIES]
+    choices: list[Choice] = [(way, penalty) for way in x for penalty in PENALTIES]
     by_speaker = {}
     for name in judge.rows:
         mean = judge.without(name, choices)
         best = max(choices, key=lambda c: mean[c])
-        fit = max((c for c in choices if c[0] == "fit"), key=lambda c: mean[c])
+        fit = max((c for c in choices if c[0] in ("fit", "mel")), key=lambda c: mean[c])
         by_speaker[name] = {
             "fit": judge.right(fit, {name}, name), "chosen": judge.right(best, {name}, name), "cochlea": best[0],
             "penalty": best[1],
         }  # fmt: skip
-    found: Row = {"by_speaker": by_speaker, "known": {way: _known(x[way], labels, split) for way in ways}}
+    found: Row = {"by_speaker": by_speaker, "known": {way: _known(x[way], labels, split) for way in x}}
     for way in ("fit", "chosen"):
         found[way] = float(np.mean([row[way] for row in by_speaker.values()]))
         found[f"{way}_ci95"] = wilson(found[way], len(labels))
-    events = {way: len(heard[way].t) / len(labels) for way in ways}
-    return {**found, "events": events, "size": x["fit"].shape[1], "chance": 0.1, "samples": len(labels)}
+    events = {way: len(heard[way].t) / len(labels) for way in x if way in heard}
+    size = next(iter(x.values())).shape[1]
+    return {**found, "events": events, "size": size, "chance": 0.1, "samples": len(labels)}
+
+
+def mel_spectra(audio: Audio) -> np.ndarray:
+    """(N, WINDOWS BANDS) float32: ln of a mel spectrum's energies, their means over fifths of each recording."""
+    mel = np.linspace(_mel(60), _mel(audio.rate / 2), BANDS + 2)
+    edges, f = 700 * (10 ** (mel / 2595) - 1), np.fft.rfftfreq(256, 1 / audio.rate)
+    low, middle, high = (edges[i : BANDS + i, None] for i in range(3))
+    bank = np.maximum(0, np.minimum((f - low) / (middle - low), (high - f) / (high - middle)))
+    found = []
+    for i in range(len(audio.ids)):
+        sound = np.append(audio[i][0], audio[i][1:] - 0.97 * audio[i][:-1])
+        frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, (0, LENGTH)), LENGTH)[::EVERY] * np.hamming(
+            LENGTH
+        )
+        energies = np.log(np.abs(np.fft.rfft(frames, 256)) ** 2 @ bank.T + 1e-8)
+        found.append(np.concatenate([part.mean(0) for part in np.array_split(energies, WINDOWS)]))
+    return np.array(found, np.float32)
+
+
+def _mel(hertz: float) -> float:
+    return 2595 * float(np.log10(1 + hertz / 700))
 
 
 def _counts(case: Row, data: Any) -> np.ndarray:

@@ -1,5 +1,5 @@
 """`python -m benchmarks.table_lsm`: tables of docs/lsm.md, from results `lsm_vision.jsonl`, `lsm_speech.jsonl`,
-`lsm_speakers.jsonl`, `zeroshot.json`.
+`lsm_speakers.jsonl`, `lsm_cochleas.jsonl`, `zeroshot.json`.
 
 zeroshot.json is that of `spikesim zeroshot benchmarks/studies/zeroshot.toml`, seed 0.
 """
@@ -63,6 +63,25 @@ def speakers(rows: list[Row]) -> str:
     return markdown(head, lines)
 
 
+def cochleas(rows: list[Row]) -> str:
+    """A line per size, means over seeds: the default cochlea, the wide one, and what is chosen without the speaker."""
+    lines = []
+    for neurons in dict.fromkeys(row["neurons"] for row in rows):
+        mine = [row for row in rows if row["neurons"] == neurons]
+        ways = ("mel", "") if neurons is None else ("fit", "wide")
+        cells = [share([row["known"][way] for row in mine]) if way else "" for way in ways]
+        cells += [
+            "" if neurons is None else share([row["fit"] for row in mine]),
+            share([row["chosen"] for row in mine]),
+        ]
+        who = [row["chosen"] for found in mine for row in found["by_speaker"].values()]
+        name = "mel spectrum, no cochlea" if neurons is None else f"{neurons} neurons" if neurons else "events"
+        lines.append([name, str(mine[0]["size"]), *cells, f"{100 * min(who):.0f} to {100 * max(who):.0f} %"])
+    known, new = "known speakers, ", "speaker held out, "
+    head = ["", "features", f"{known}default", f"{known}wide", f"{new}default", f"{new}chosen", "single speakers"]
+    return markdown(head, lines)
+
+
 def share(values: list[float]) -> str:
     """Percent, and the spread over seeds where there are some."""
     text = f"{100 * np.mean(values):.1f} %"
@@ -114,7 +133,8 @@ if __name__ == "__main__":
     found = json.loads((RESULTS / "zeroshot.json").read_text())
     pages = {
         "vision": vision(results("lsm_vision")), "speech": speech(results("lsm_speech")), "match": match(found),
-        "speakers": speakers(results("lsm_speakers")), "ways": ways(found), "sweeps": sweeps(found),
+        "speakers": speakers(results("lsm_speakers")),
+        "cochleas": cochleas(results("lsm_cochleas")), "ways": ways(found), "sweeps": sweeps(found),
     }  # fmt: skip
     for marker, text in pages.items():
         filled(PAGE, marker, text)

@@ -31,6 +31,7 @@ from benchmarks import (
 from benchmarks.strangers import FILES, Lenet, ResNet14, cases, measured
 from benchmarks.table_strangers import exits, few_steps, losses, oracles
 from spikesim.datasets import load, load_images
+from spikesim.datasets.audio import Audio
 from spikesim.datasets.base import ArrayDataset, EventDataset
 from spikesim.evaluation import evaluate_ann
 
@@ -217,3 +218,12 @@ def test_cochleas_are_chosen_without_the_speaker_who_is_judged() -> None:
             "cid's labels have no part in cid's choice"
         )
     assert wrong["by_speaker"]["cid"]["fit"] < 0.2
+
+
+def test_a_mel_spectrum_shows_where_a_tone_is() -> None:
+    time = np.arange(4000) / 8000
+    sounds = [np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (300.0, 1000.0, 3000.0)]
+    audio = Audio(np.concatenate(sounds), np.arange(4) * 4000, np.arange(3), 8000, np.arange(3))
+    found = lsm_cochleas.mel_spectra(audio).reshape(3, lsm_cochleas.WINDOWS, lsm_cochleas.BANDS)
+    loudest = found.argmax(2)
+    assert (loudest == loudest[:, :1]).all() and loudest[0, 0] < loudest[1, 0] < loudest[2, 0]
