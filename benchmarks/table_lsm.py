@@ -64,21 +64,18 @@ def speakers(rows: list[Row]) -> str:
 
 
 def cochleas(rows: list[Row]) -> str:
-    """A line per size, means over seeds: the default cochlea, the wide one, and what is chosen without the speaker."""
+    """A line per size, means over seeds: first the default cochlea, second the wide one, and what is chosen without the speaker."""
     lines = []
     for neurons in dict.fromkeys(row["neurons"] for row in rows):
         mine = [row for row in rows if row["neurons"] == neurons]
-        ways = ("mel", "") if neurons is None else ("fit", "wide")
-        cells = [share([row["known"][way] for row in mine]) if way else "" for way in ways]
-        cells += [
-            "" if neurons is None else share([row["fit"] for row in mine]),
-            share([row["chosen"] for row in mine]),
-        ]
+        ways = ("mel", "cepstrum") if neurons is None else ("fit", "wide")
+        cells = [share([row["known"][way] for row in mine]) for way in ways]
+        cells += [share([row[way] for row in mine]) for way in ("first", "chosen")]
         who = [row["chosen"] for found in mine for row in found["by_speaker"].values()]
-        name = "mel spectrum, no cochlea" if neurons is None else f"{neurons} neurons" if neurons else "events"
+        name = "mel spectrum, cepstrum" if neurons is None else f"{neurons} neurons" if neurons else "events"
         lines.append([name, str(mine[0]["size"]), *cells, f"{100 * min(who):.0f} to {100 * max(who):.0f} %"])
     known, new = "known speakers, ", "speaker held out, "
-    head = ["", "features", f"{known}default", f"{known}wide", f"{new}default", f"{new}chosen", "single speakers"]
+    head = ["", "features", f"{known}first", f"{known}second", f"{new}first", f"{new}chosen", "single speakers"]
     return markdown(head, lines)
 
 

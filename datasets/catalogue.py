@@ -100,8 +100,8 @@ def load(
     An .npz holds ragged events (t, x, y, p, offsets, labels) -> EventDataset, images or other arrays (x, y) or
     (train_x, train_y, test_x, test_y) -> ArrayDataset; uint8 images become (N, 1, H, W) in 0..1.
     Audio (samples, offsets ... of spoken digits, or a WAV file, brought to 8 kHz where above) -> EventDataset, as the cochlea
-    hears it with seeds 0; heard anew at each call, 2,500 spoken digits in some seconds. `cochlea` is another one than the default.
-    Raises DatasetError, in one line, on anything else.
+    hears it with seeds 0; heard anew at each call, 2,500 spoken digits in some seconds. `cochlea`: another than the default one.
+    Raises DatasetError, in one line, on anything else, and for a cochlea beside data that are not audio.
     """
     found = _found(data, root)
     if isinstance(found, Audio):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from .errors import GraphError, must, nearest
 
@@ -67,6 +68,13 @@ def nest(root: nn.Module, path: str, module: nn.Module) -> None:
     if leaf in at._modules:
         raise GraphError(must(f"Network.{path}", "a free name", "one that is taken", "rename the node"))
     at._modules[leaf] = module  # not add_module: a user's layer may be called "output" or "readout"
+
+
+def delay_line(edge: Edge, fresh: Tensor, delayed: Mapping[Edge, Tensor]) -> Tensor:
+    """The delay line of an edge: the last `delay` values (zeros before the first step), then the fresh ones (T, B, *shape)."""
+    past = delayed.get(edge)
+    past = fresh.new_zeros((edge.delay, *fresh.shape[1:])) if past is None else past
+    return torch.cat([past, fresh])
 
 
 def joins(module: nn.Module) -> bool:

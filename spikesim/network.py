@@ -24,7 +24,7 @@ from .core.raster import SparseRaster
 from .core.seeds import Seeds
 from .errors import GraphError, ParameterError, ShapeError, must, nearest
 from .execution import Engine, EventDriven, Fused, Reference, choose
-from .graph import INPUT, Edge, in_a_row, joins, nest, planned
+from .graph import INPUT, Edge, delay_line, in_a_row, joins, nest, planned
 from .layers import DelayedLinear, Reshape, operator_of
 from .layers.counting import count_neurons, count_operations
 from .layers.linear import event_linear
@@ -270,7 +270,7 @@ class Network(nn.Module):
                     values.pop(edge.source, None)  # the last reader has read it
         for edge in self.edges:
             if edge.delay:
-                delayed[edge] = _line(edge, values[edge.source], delayed)[-edge.delay :]
+                delayed[edge] = delay_line(edge, values[edge.source], delayed)[-edge.delay :]
         return values[self.output], NetworkState(state.step + x.shape[0], nodes, delayed)
 
     def _known_activity(self, name: str, active: dict[str, Activity | None]) -> Activity | None:
@@ -287,7 +287,7 @@ class Network(nn.Module):
             if not edge.delay:
                 parts.append(values[edge.source])
             elif edge.source in values:
-                parts.append(_line(edge, values[edge.source], delayed)[: x.shape[0]])
+                parts.append(delay_line(edge, values[edge.source], delayed)[: x.shape[0]])
             elif edge in delayed:  # the source comes later in this chunk, which is no longer than the delay
                 parts.append(delayed[edge][: x.shape[0]])
         if not parts:  # the first steps of a loop: nothing has come round yet
@@ -396,10 +396,3 @@ class Network(nn.Module):
             remedy = "time first, at least one step and one sample"
             raise ShapeError(must("Network.x", rule, f"{shape}{' of events' if raster else ''}", remedy))
         return shape[2:]
-
-
-def _line(edge: Edge, fresh: Tensor, delayed: dict[Edge, Tensor]) -> Tensor:
-    """The delay line of an edge: the last `delay` values (zeros before the first step), then the fresh ones."""
-    past = delayed.get(edge)
-    past = fresh.new_zeros((edge.delay, *fresh.shape[1:])) if past is None else past
-    return torch.cat([past, fresh])

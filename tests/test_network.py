@@ -12,6 +12,7 @@ from torch import nn
 
 import spikesim as ss
 from spikesim.core.files import read_json, write_json
+from spikesim.graph import planned
 from spikesim.network import INPUT, Conversion
 
 
@@ -140,3 +141,11 @@ def test_a_node_that_cannot_be_described_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(ss.SpikesimError, match=r"network\.1 must be one of"):
         ss.save(network, tmp_path / "net")
     assert not (tmp_path / "net").exists()
+
+
+def test_a_plan_says_how_many_read_each_value_and_which_outlive_a_chunk() -> None:
+    ends = [("input", "a"), ("a", "b"), ("a", "c"), ("b", "c"), ("b", "a", 2), ("c", "d")]
+    edges = tuple(ss.Edge(*each) for each in ends)
+    plan = planned(("a", "b", "c", "d"), edges, "d")
+    assert dict(plan.readers) == {"input": 1, "a": 2, "b": 1, "c": 1, "d": 0}
+    assert plan.kept == {"b", "d"}

@@ -37,7 +37,8 @@ UNIT, TURN = F(2.0**-31), F(2 * np.pi * 2.0**-32)
 ROOT = np.int32(0x3F3504F3)
 """The bits of sqrt(1/2)."""
 SHIFT = np.int32(23)
-EIGHTH, LEFT, RIGHT = np.uint32(29), np.uint32(2), np.int32(2)
+EIGHTHS, LEFT, RIGHT = np.uint32(29), np.uint32(2), np.int32(2)
+"""Shifts: to whole eighths of a turn, and a word's two upper bits out and its sign back in."""
 NONE, WORD, TWO = np.uint32(0), np.uint32(1), np.uint32(2)
 
 
@@ -98,7 +99,7 @@ def pair_of(a, b, bits_of, float_of, as_int32, pick):  # type: ignore[no-untyped
     log = f - HALF * f2 + f2 * f * (low + f2 * f2 * high) + F(power) * LN_2
     r = np.sqrt(MINUS_TWO * log)
 
-    quarter = ((b >> EIGHTH) + WORD) >> WORD
+    quarter = ((b >> EIGHTHS) + WORD) >> WORD
     x = F(np.int32(as_int32(b << LEFT) >> RIGHT)) * TURN  # b less so many quarters: its lower 30 bits, signed
     z = x * x
     z2 = z * z

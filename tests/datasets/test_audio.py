@@ -41,6 +41,9 @@ def test_spoken_digits_by_name_are_what_the_cochlea_hears(tmp_path: Path) -> Non
     path = digits(tmp_path / "fsdd.npz")
     data = datasets.load("fsdd", root=tmp_path)
     heard = listen(read_fsdd(path), Cochlea(), Seeds(0))
+    wide = datasets.load("fsdd", root=tmp_path, cochlea=Cochlea.wide())
+    assert isinstance(wide, datasets.EventDataset)
+    assert wide.t.tolist() == listen(read_fsdd(path), Cochlea.wide(), Seeds(0)).t.tolist() != heard.t.tolist()
     assert isinstance(data, datasets.EventDataset) and data.name == "fsdd"
     assert data.t.tolist() == heard.t.tolist() and data.x.tolist() == heard.x.tolist()
     assert data.groups is not None and data.groups.tolist() == ["ann", "bo"] * 3
