@@ -25,11 +25,11 @@ import numpy as np
 import spikesim as ss
 from benchmarks.harness import resumed
 from benchmarks.lsm_speakers import Choice, LeftOut, Row
-from benchmarks.lsm_speech import SETUPS
+from benchmarks.lsm_speech import COUNTS, TUNED
 from spikesim.datasets.audio import Audio, read_fsdd
 from spikesim.datasets.base import TEST, TRAIN, VALIDATION, EventDataset
 from spikesim.datasets.cochlea import Cochlea, listen
-from spikesim.lsm.extraction import Frames, event_counts, features
+from spikesim.lsm.extraction import event_counts, features
 from spikesim.lsm.probe import Moments, best_ridge
 from spikesim.statistics import wilson
 
@@ -41,7 +41,7 @@ COCHLEAS = {
     "wide": Cochlea.wide(),
     "wider": replace(Cochlea.wide(), half=0.001),
 }
-FRAMES, WINDOWS, PENALTIES = Frames(129, polarity=1), 5, (10.0, 100.0, 1e3, 1e4)
+WINDOWS, PENALTIES = 5, (10.0, 100.0, 1e3, 1e4)
 CASES: list[Row] = [
     {"neurons": None, "seed": 0},
     {"neurons": 0, "seed": 0},
@@ -126,9 +126,9 @@ def _mel(hertz: float) -> float:
 
 def _counts(case: Row, data: Any) -> np.ndarray:
     if not case["neurons"]:
-        return event_counts(data, FRAMES, windows=WINDOWS)
-    reservoir = replace(SETUPS["tuned"][1], neurons=case["neurons"])
-    return features(reservoir.network(ss.Seeds(case["seed"])), data, FRAMES, windows=WINDOWS).values
+        return event_counts(data, COUNTS, windows=WINDOWS)
+    reservoir = replace(TUNED, neurons=case["neurons"])
+    return features(reservoir.network(ss.Seeds(case["seed"])), data, COUNTS, windows=WINDOWS).values
 
 
 def _known(x: np.ndarray, labels: np.ndarray, split: np.ndarray) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 
 import spikesim as ss
 from benchmarks.harness import resumed
-from benchmarks.lsm_speech import FRAMES, PENALTIES, SETUPS
+from benchmarks.lsm_speech import PENALTIES, SETUPS
 from spikesim.datasets import EventDataset, Warp, load, warped
 from spikesim.lsm.extraction import event_counts, features
 from spikesim.lsm.probe import Moments, Ridge
@@ -116,10 +116,10 @@ def _copies(data: EventDataset, warp: Warp) -> EventDataset:
 
 
 def _features(case: Row, data: EventDataset) -> np.ndarray:
-    windows, reservoir = SETUPS[case["setup"]]
+    windows, reservoir, frames, _ = SETUPS[case["setup"]]
     if case["features"] == "events":
-        return event_counts(data, FRAMES, windows=windows)
-    return features(reservoir.network(ss.Seeds(case["seed"])), data, FRAMES, windows=windows).values
+        return event_counts(data, frames, windows=windows)
+    return features(reservoir.network(ss.Seeds(case["seed"])), data, frames, windows=windows).values
 
 
 def _moments(case: Row, data: EventDataset) -> dict[str, Moments]:
