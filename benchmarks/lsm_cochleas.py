@@ -30,7 +30,7 @@ from spikesim.datasets.audio import Audio, read_fsdd
 from spikesim.datasets.base import TEST, TRAIN, VALIDATION, EventDataset
 from spikesim.datasets.cochlea import Cochlea, listen
 from spikesim.lsm.extraction import event_counts, features
-from spikesim.lsm.probe import Moments, best_ridge
+from spikesim.lsm.probe import Moments, Samples, best_ridge
 from spikesim.statistics import wilson
 
 COCHLEAS = {
@@ -41,12 +41,13 @@ COCHLEAS = {
     "wide": Cochlea.wide(),
     "wider": replace(Cochlea.wide(), half=0.001),
 }
-WINDOWS, PENALTIES = 5, (10.0, 100.0, 1e3, 1e4)
+WINDOWS, PENALTIES = 5, (10.0, 100.0, 1e3, 1e4, 3e4)
 CASES: list[Row] = [
     {"neurons": None, "seed": 0},
     {"neurons": 0, "seed": 0},
     *({"neurons": 200, "seed": seed} for seed in range(3)),
-    {"neurons": 1000, "seed": 0},
+    *({"neurons": 1000, "seed": seed} for seed in range(3)),
+    {"neurons": 4000, "seed": 0},
 ]
 """None: no cochlea at all, a mel spectrum and its cepstrum. 0: the events themselves, of every cochlea. Reservoirs hear "fit" and
 "wide"."""
@@ -72,8 +73,9 @@ def measured(case: Row, heard: dict[str, EventDataset], audio: Audio | None = No
         ways = [way for way in heard if not case["neurons"] or way in ("fit", "wide")]
         x, data = {way: np.sqrt(_counts(case, heard[way])) for way in ways}, heard["fit"]
     labels, groups, split = (np.asarray(part) for part in (data.labels, data.groups, data.split))
+    form: Any = Samples if next(iter(x.values())).shape[1] > len(labels) else Moments
     moments = {
-        way: {n: Moments.of(x[way][groups == n], labels[groups == n], 10) for n in sorted(set(groups.tolist()))}
+        way: {n: form.of(x[way][groups == n], labels[groups == n], 10) for n in sorted(set(groups.tolist()))}
         for way in x
     }
     judge = LeftOut(moments, x, labels, groups)
@@ -133,6 +135,7 @@ def _counts(case: Row, data: Any) -> np.ndarray:
 
 def _known(x: np.ndarray, labels: np.ndarray, split: np.ndarray) -> float:
     train, valid, test = (np.flatnonzero(split == part) for part in (TRAIN, VALIDATION, TEST))
-    kept = Moments.of(x[train], labels[train], 10)
+    form: Any = Samples if x.shape[1] > len(train) else Moments
+    kept = form.of(x[train], labels[train], 10)
     penalty = best_ridge(kept, x[valid], labels[valid], PENALTIES)
     return float((kept.ridge(penalty)(x[test]) == labels[test]).mean())

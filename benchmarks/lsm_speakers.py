@@ -14,7 +14,7 @@ chosen   whichever of the two was better in that choice
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +46,27 @@ Choice = tuple[Any, float]
 class LeftOut:
     """Ridges trained on some groups of recordings and judged on another.
 
-    moments  way -> group -> of what is trained on        x  way -> (N, F) features of the recordings, with labels and groups
+    moments  way -> group -> of what is trained on (`Moments`, or `Samples`)
+    x        way -> (N, F) features of the recordings, with labels and groups
     """
 
     def __init__(
-        self, moments: dict[Any, dict[str, Moments]], x: dict[Any, np.ndarray], labels: np.ndarray, groups: np.ndarray
+        self, moments: dict[Any, dict[str, Any]], x: dict[Any, np.ndarray], labels: np.ndarray, groups: np.ndarray
     ) -> None:
         self.moments, self.x, self.labels = moments, x, labels
         self.rows = {name: np.flatnonzero(groups == name) for name in sorted(set(groups.tolist()))}
+        self._sum = lru_cache(1)(self._summed)
         self._answer = cache(self._trained)
         self._right = cache(self._judged)
 
+    def _summed(self, way: Any, without: frozenset[str]) -> Any:
+        parts = [part for name, part in self.moments[way].items() if name not in without]
+        return sum(parts[1:], parts[0])
+
     def _trained(self, choice: Choice, without: frozenset[str]) -> Ridge:
         way, penalty = choice
-        parts = [part for name, part in self.moments[way].items() if name not in without]
-        return sum(parts[1:], parts[0]).ridge(penalty)
+        ridge: Ridge = self._sum(way, without).ridge(penalty)
+        return ridge
 
     def _judged(self, choice: Choice, without: frozenset[str], judged: str) -> float:
         rows = self.rows[judged]
@@ -73,7 +79,8 @@ class LeftOut:
     def without(self, name: str, choices: list[Choice]) -> dict[Choice, float]:
         """Of each choice, the mean over the other groups, each judged by what was trained without it and without `name`."""
         others = [other for other in self.rows if other != name]
-        return {c: float(np.mean([self.right(c, {name, o}, o) for o in others])) for c in choices}
+        right = {o: [self.right(c, {name, o}, o) for c in choices] for o in others}  # penalties of one sum, one after the other
+        return dict(zip(choices, map(float, np.mean(list(right.values()), 0))))
 
 
 def measure() -> list[Row]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,12 +54,17 @@ class Standard:
     @classmethod
     def of(cls, x: np.ndarray) -> Standard:
         """From training features (N, F)."""
-        deviation = x.std(0, dtype=np.float64)
-        per = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > SETTLED)
+        per = _per(x.std(0, dtype=np.float64))
         return cls(x.mean(0, dtype=np.float64).astype(np.float32), per.astype(np.float32))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return (x - self.mean) * self.per
+
+
+def _per(deviation: np.ndarray) -> np.ndarray:
+    """1 / deviation; 0 for what does not vary."""
+    found: np.ndarray = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > SETTLED)
+    return found
 
 
 def probed(train: np.ndarray, labels: np.ndarray, test: np.ndarray, probe: LinearProbe = LinearProbe()) -> np.ndarray:
@@ -73,7 +79,8 @@ def probed(train: np.ndarray, labels: np.ndarray, test: np.ndarray, probe: Linea
     held, kept = np.split(order, [max(1, round(HELD * len(labels)))])
     if probe.kind == "ridge":
         classes = int(labels.max()) + 1
-        mine, rest = (Moments.of(train[rows], labels[rows], classes) for rows in (kept, held))
+        form = Samples if len(train) < train.shape[1] else Moments
+        mine, rest = (form.of(train[rows], labels[rows], classes) for rows in (kept, held))
         return (mine + rest).ridge(best_ridge(mine, train[held], labels[held], choices))(test)
     standard = Standard.of(train)
     x = standard(train)
@@ -135,14 +142,50 @@ class Moments:
         from scipy.linalg import cho_factor, cho_solve
 
         mean = self.total / self.count
-        deviation = np.sqrt(np.maximum(np.diag(self.square) / self.count - mean**2, 0))
-        per = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > SETTLED)
+        per = _per(np.sqrt(np.maximum(np.diag(self.square) / self.count - mean**2, 0)))
         gram = (self.square - self.count * np.outer(mean, mean)) * np.outer(per, per)
         moment = (self.by_class - np.outer(mean, self.labels)) * per[:, None]
         gram[np.diag_indices_from(gram)] += penalty
         weight = cho_solve(cho_factor(gram, overwrite_a=True), moment) * per[:, None]
-        share = self.labels / self.count
-        return Ridge(weight.astype(np.float32), (share - mean @ weight).astype(np.float32), share > 0)
+        return Ridge.of(weight, mean, self.labels / self.count)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """The same of fewer samples than features, in the dual form: products of samples with each other, (N, N) in place of (F, F).
+
+    W = z' (z z' + penalty I)^-1 (y - ȳ)        x (N, F) float32, labels (N,) below `classes`
+    """
+
+    x: np.ndarray
+    labels: np.ndarray
+    classes: int
+
+    @classmethod
+    def of(cls, x: np.ndarray, labels: np.ndarray, classes: int) -> Samples:
+        """As `Moments.of`; the features are kept, not copied."""
+        return cls(np.asarray(x, np.float32), labels, classes)
+
+    def __add__(self, other: Samples) -> Samples:
+        labels = np.concatenate([self.labels, other.labels])
+        return Samples(np.concatenate([self.x, other.x]), labels, max(self.classes, other.classes))
+
+    @cached_property
+    def _standardised(self) -> tuple[np.ndarray, Standard, np.ndarray]:
+        standard = Standard.of(self.x)
+        z = standard(self.x)
+        return z, standard, (z @ z.T).astype(np.float64)
+
+    def ridge(self, penalty: float) -> Ridge:
+        """As `Moments.ridge`; of several penalties the products are made once."""
+        from scipy.linalg import cho_factor, cho_solve
+
+        z, standard, products = self._standardised
+        one_hot = np.eye(self.classes)[self.labels]
+        share, damped = one_hot.mean(0), products + penalty * np.eye(len(products))
+        dual = cho_solve(cho_factor(damped, overwrite_a=True), one_hot - share)
+        weight = z.T @ dual.astype(np.float32) * standard.per[:, None]
+        return Ridge.of(weight, standard.mean, share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +196,18 @@ class Ridge:
     offset: np.ndarray
     there: np.ndarray
 
+    @classmethod
+    def of(cls, weight: np.ndarray, mean: np.ndarray, share: np.ndarray) -> Ridge:
+        """From W of features (their scale in it), their means, and each class's share of the samples."""
+        return cls(weight.astype(np.float32), (share - mean @ weight).astype(np.float32), share > 0)
+
     def __call__(self, x: np.ndarray) -> np.ndarray:
         scores = np.where(self.there, x @ self.weight + self.offset, -np.inf)
         found: np.ndarray = scores.argmax(1)
         return found
 
 
-def best_ridge(kept: Moments, held: np.ndarray, labels: np.ndarray, penalties: Sequence[float]) -> float:
+def best_ridge(kept: Moments | Samples, held: np.ndarray, labels: np.ndarray, penalties: Sequence[float]) -> float:
     """The penalty whose classifier, made of `kept`, is most often right on held samples."""
     right = [float((kept.ridge(p)(held) == labels).mean()) for p in penalties]
     return penalties[int(np.argmax(right))]

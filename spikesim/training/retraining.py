@@ -4,6 +4,7 @@
     model = "vgg5"              # an architecture (with width, hidden, batch_norm, dropout), or package.module:function
     data = "fashion_mnist.npz"  # as on the command line
     stages = [5, 4, 3, 2, 1]
+    epochs = [1, 1, 1, 2, 8]    # of each stage; left out: those of [snn]
     compare = true              # also: direct training at the last T from random weights, and conversion at every T
     [ann]                       # `Training` of the ANN
     [snn]                       # `Training` of every stage
@@ -59,7 +60,7 @@ class Retraining:
 
     model, width, hidden, batch_norm, dropout   see `architecture`; of a model of your own, dropout is that of the stages
     data, batch_size, augment, validation, smoothing   as in `Experiment`
-    stages, percentile, steps, samples          see `Schedule`
+    stages, epochs, percentile, steps, samples  see `Schedule`
     samples_used     training samples; 0: all      compare   whether what stands beside it is trained too
     """
 
@@ -79,9 +80,11 @@ class Retraining:
     samples: int = 256
     samples_used: int = 0
     compare: bool = True
+    epochs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))
+        for name in ("stages", "epochs"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         check(self, "samples_used", at_least=0, integer=True)
         self.experiment()  # what these refuse is refused before any work
         self.schedule(Training())
@@ -97,7 +100,7 @@ class Retraining:
     def schedule(self, training: Training) -> Schedule:
         """The stages."""
         return Schedule(
-            training, self.stages, self.percentile, self.steps, self.samples, self.dropout, self.smoothing
+            training, self.stages, self.percentile, self.steps, self.samples, self.dropout, self.smoothing, self.epochs
         )  # fmt: skip
 
     def built(self, shape: tuple[int, ...], classes: int, own: Callable[[str], nn.Module]) -> nn.Module:
@@ -218,7 +221,8 @@ class Study:
     @property
     def epochs(self) -> int:
         """Epochs of the whole schedule, the ANN's included; as many as direct training has."""
-        return self.ann_training.epochs + len(self.settings.stages) * self.snn_training.epochs
+        stages = self.settings.schedule(self.snn_training).trainings
+        return self.ann_training.epochs + sum(training.epochs for training in stages)
 
     def _direct(self, steps: int) -> Network:
         """The same network trained at `steps` from random weights, for as many epochs, with the same thresholds' start."""

@@ -51,7 +51,7 @@ PIECE = 8
 @dataclass(frozen=True)
 class Schedule:
     """stages       numbers of steps, falling
-    training     of each stage
+    training     of each stage                 epochs   of each stage, in place of those of `training`; empty: these
     percentile   of the drive, for the first thresholds, over `steps` steps of `samples` inputs
     dropout      after every neuron that no pool follows; one mask for all steps of a sample
     smoothing    of the labels
@@ -64,18 +64,30 @@ class Schedule:
     samples: int = 256
     dropout: float = 0.2
     smoothing: float = 0.0
+    epochs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stages", tuple(self.stages))
+        for name in ("stages", "epochs"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         falling = all(a > b for a, b in zip(self.stages, self.stages[1:]))
         whole = all(isinstance(t, int) and t >= 1 for t in self.stages)
         if not self.stages or not whole or not falling:
             raise ParameterError(must("Schedule.stages", "falling numbers of steps, at least 1", list(self.stages)))
+        counts = all(isinstance(e, int) and e >= 1 for e in self.epochs)
+        if self.epochs and (len(self.epochs) != len(self.stages) or not counts):
+            rule = f"{len(self.stages)} numbers of epochs, one for each stage, at least 1"
+            raise ParameterError(must("Schedule.epochs", rule, list(self.epochs)))
         check(self, "percentile", above=0, at_most=100)
         check(self, "steps", at_least=1, integer=True)
         check(self, "samples", at_least=1, integer=True)
         check(self, "dropout", at_least=0, below=1)
         check(self, "smoothing", at_least=0, at_most=1)
+
+    @property
+    def trainings(self) -> list[Training]:
+        """Of each stage, in order."""
+        epochs = self.epochs or [self.training.epochs] * len(self.stages)
+        return [replace(self.training, epochs=count) for count in epochs]
 
 
 @dataclass(frozen=True)
@@ -218,10 +230,10 @@ def retrain(
     first = _checkpoint(folder, schedule.stages[0])
     if first is None or not first.exists():
         initialise_thresholds(network, x[: schedule.samples], steps=schedule.steps, percentile=schedule.percentile)
-    for steps in schedule.stages:
+    for steps, training in zip(schedule.stages, schedule.trainings):
         told: Watch | None = None if watch is None else (lambda epoch, steps=steps: watch(steps, epoch))  # type: ignore[misc]
         history = fit(
-            network, batches, MembraneCrossEntropy(schedule.smoothing, steps), schedule.training,
+            network, batches, MembraneCrossEntropy(schedule.smoothing, steps), training,
             seeds=seeds.child("stage", steps), validation=validation, checkpoint=_checkpoint(folder, steps), watch=told,
             watch_steps=watch_steps, constrain=constrain,
         )  # fmt: skip
