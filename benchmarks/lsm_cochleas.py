@@ -47,7 +47,7 @@ CASES: list[Row] = [
     {"neurons": 0, "seed": 0},
     *({"neurons": 200, "seed": seed} for seed in range(3)),
     *({"neurons": 1000, "seed": seed} for seed in range(3)),
-    {"neurons": 4000, "seed": 0},
+    *({"neurons": 4000, "seed": seed} for seed in range(3)),
 ]
 """None: no cochlea at all, a mel spectrum and its cepstrum. 0: the events themselves, of every cochlea. Reservoirs hear "fit" and
 "wide"."""

@@ -4,7 +4,7 @@
 
 published   64 -> 200, 129 bins of binary events, spike counts; three seeds of weights
 tuned       1000 neurons that 25 % of the inputs reach, counts of five fifths of the word
-wide        either heard by `Cochlea.wide()`, and counts of a bin not cut off: what takes 10 to 14 (`known_validation`) choose of the
+wide        either heard by `Cochlea.wide()`, counts of a bin not cut off: what takes 10 to 14 (`known_validation`) choose among
             two cochleas, cut off or not, for the published size
 events      counts of events in as many fifths or, beside "published", in one window; all of them, no projection
 

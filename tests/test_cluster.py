@@ -84,7 +84,6 @@ def test_a_worker_keeps_freed_memory_during_a_job(cluster: str) -> None:
         assert faults < 10 * 1024
 
 
-
 def test_a_cluster_changes_nothing(cluster: str, tmp_path: Path) -> None:
     """Also not by a worker that is killed: its job runs elsewhere."""
     tasks = [(a, str(tmp_path), 2, 1) for a in range(6)]

@@ -79,7 +79,7 @@ def probed(train: np.ndarray, labels: np.ndarray, test: np.ndarray, probe: Linea
     held, kept = np.split(order, [max(1, round(HELD * len(labels)))])
     if probe.kind == "ridge":
         classes = int(labels.max()) + 1
-        form = Samples if len(train) < train.shape[1] else Moments
+        form: Any = Samples if len(train) < train.shape[1] else Moments
         mine, rest = (form.of(train[rows], labels[rows], classes) for rows in (kept, held))
         return (mine + rest).ridge(best_ridge(mine, train[held], labels[held], choices))(test)
     standard = Standard.of(train)

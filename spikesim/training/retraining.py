@@ -45,7 +45,7 @@ from .experiment import Experiment
 from .loop import fit
 from .losses import CrossEntropy, MembraneCrossEntropy
 from .settings import Training
-from .single_timestep import Schedule, constrain, initialise_thresholds, plain, retrain, spiking_twin
+from .single_timestep import Schedule, constrain, initialise_thresholds, listed, plain, retrain, spiking_twin
 from .tables import known_keys, must_be_tables, read_tables
 
 TIMED, REPEATS = 64, 7
@@ -84,7 +84,7 @@ class Retraining:
 
     def __post_init__(self) -> None:
         for name in ("stages", "epochs"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            object.__setattr__(self, name, listed(getattr(self, name)))
         check(self, "samples_used", at_least=0, integer=True)
         self.experiment()  # what these refuse is refused before any work
         self.schedule(Training())

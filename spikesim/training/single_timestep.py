@@ -48,6 +48,11 @@ PIECE = 8
 """Steps that are run at a time while thresholds are looked for."""
 
 
+def listed(value: Any) -> tuple[Any, ...]:
+    """What a file says of every stage: a list, or of one stage a number."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """stages       numbers of steps, falling
@@ -68,7 +73,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("stages", "epochs"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            object.__setattr__(self, name, listed(getattr(self, name)))
         falling = all(a > b for a, b in zip(self.stages, self.stages[1:]))
         whole = all(isinstance(t, int) and t >= 1 for t in self.stages)
         if not self.stages or not whole or not falling:

@@ -7,7 +7,7 @@ import pytest
 
 from spikesim.errors import DatasetError, ParameterError
 from spikesim.lsm import LinearProbe, probed
-from spikesim.lsm.probe import Moments, Standard
+from spikesim.lsm.probe import Moments, Samples, Standard
 
 
 def blobs(count: int, seed: int = 0, classes: int = 4, size: int = 12) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +39,18 @@ def test_moments_of_parts_add_up_and_can_be_left_out_again() -> None:
         np.testing.assert_allclose(made.by_class, whole.by_class, rtol=1e-6, atol=1e-4)
         assert made.count == 200
     np.testing.assert_allclose((whole - first).ridge(1.0).weight, rest.ridge(1.0).weight, atol=1e-3)
+
+
+def test_the_dual_form_is_the_same_ridge() -> None:
+    x, labels = blobs(60, size=90)
+    x[:, 3] = 5.0  # does not vary
+    test, _ = blobs(20, 1, size=90)
+    primal = Moments.of(x, labels, 5)
+    dual = Samples.of(x[:25], labels[:25], 5) + Samples.of(x[25:], labels[25:], 5)
+    for penalty in (1.0, 100.0):
+        one, other = primal.ridge(penalty), dual.ridge(penalty)
+        np.testing.assert_allclose(test @ other.weight + other.offset, test @ one.weight + one.offset, atol=2e-4)
+        assert one.there.tolist() == other.there.tolist() == [True] * 4 + [False]
 
 
 @pytest.mark.parametrize("kind", ["ridge", "logistic", "network"])

@@ -23,6 +23,7 @@ data = "digits.npz"
 width = 0.25
 hidden = 100
 stages = [3, 1]
+epochs = [2, 3]
 samples_used = 600
 steps = 10
 [ann]
@@ -51,7 +52,7 @@ def test_a_study_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["steps"] for row in found["stages"]] == [3, 1] and found["test_samples"] == 497
     assert found["training_samples"] == 600 and found["chance"] == 0.1
     last = found["stages"][-1]
-    assert last["accuracy"] > 0.6 < found["ann_accuracy"] and last["direct"]["epochs"] == 8
+    assert last["accuracy"] > 0.6 < found["ann_accuracy"] and last["direct"]["epochs"] == 4 + 2 + 3
     assert last["drop_from_before"][0] == pytest.approx(100 * (found["stages"][0]["accuracy"] - last["accuracy"]))
     assert last["ahead_of_direct"][0] == pytest.approx(100 * (last["accuracy"] - last["direct"]["accuracy"]))
     assert set(found["milliseconds_per_sample"]) == {"ann", "3", "1"}
@@ -101,6 +102,7 @@ def test_energy_counts_the_first_layer_once() -> None:
 def test_bad_files_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for old, new, message in (
         ("stages = [3, 1]", "stages = [1, 3]", "Schedule.stages must be falling"),
+        ("epochs = [2, 3]", "epochs = 2", "Schedule.epochs must be 2 numbers of epochs"),
         ("width", "wide", "did you mean width"),
         ('model = "vgg5"', 'model = "vgg6"', "architecture.name must be one of"),
         ('model = "vgg5"\n', "", r"[retrain] model must be one of vgg5"),

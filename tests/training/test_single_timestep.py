@@ -105,7 +105,7 @@ def test_a_stage_loses_little_and_ends_plain(ann: nn.Module, tmp_path: Path) -> 
 
 
 def test_a_stopped_schedule_goes_on_in_the_middle_of_a_stage(ann: nn.Module, tmp_path: Path) -> None:
-    schedule = Schedule(Training(epochs=2, learning_rate=1e-3), (2, 1), steps=5)
+    schedule = Schedule(Training(epochs=2, learning_rate=1e-3), (2, 1), steps=5, epochs=(1, 3))
 
     def all_of(folder: Path | None, stop: tuple[int, int] | None = None) -> list[Stage]:
         def watch(steps: int, epoch: Epoch) -> None:
@@ -116,6 +116,7 @@ def test_a_stopped_schedule_goes_on_in_the_middle_of_a_stage(ann: nn.Module, tmp
         return list(retrain(ann, part, schedule, IMAGES[:200], seeds=ss.Seeds(0), folder=folder, watch=watch))
 
     whole = all_of(None)
+    assert [len(stage.history) for stage in whole] == [1, 3], "each stage has epochs of its own"
     for stop in ((2, 1), (1, 1)):
         with pytest.raises(KeyboardInterrupt):
             all_of(tmp_path, stop)
@@ -130,6 +131,9 @@ def test_what_cannot_be_retrained_is_refused() -> None:
     for stages in ((), (1, 2), (3, 0), (2.0, 1)):
         with pytest.raises(ss.SpikesimError, match=r"Schedule\.stages must be falling numbers of steps"):
             Schedule(Training(), stages)  # type: ignore[arg-type]
+    for epochs in ((1,), (1, 0), (1, 2.0), 2):
+        with pytest.raises(ss.SpikesimError, match=r"Schedule\.epochs must be 2 numbers of epochs, one for each stage"):
+            Schedule(Training(), (2, 1), epochs=epochs)  # type: ignore[arg-type]
     x = IMAGES[:40]
     with pytest.raises(ss.SpikesimError, match="ReLU without a ceiling"):
         spiking_twin(nn.Sequential(nn.Flatten(), nn.Linear(64, 9), nn.ReLU6(), nn.Linear(9, 3)), x)
