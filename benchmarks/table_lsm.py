@@ -1,7 +1,7 @@
 """`python -m benchmarks.table_lsm`: tables of docs/lsm.md, from results `lsm_vision.jsonl`, `lsm_speech.jsonl`,
-`lsm_speakers.jsonl`, `lsm_cochleas.jsonl`, `zeroshot.json`.
+`lsm_speakers.jsonl`, `lsm_cochleas.jsonl`, `zeroshot.json`, `zeroshot_tuned.json`.
 
-zeroshot.json is that of `spikesim zeroshot benchmarks/studies/zeroshot.toml`, seed 0.
+The last two are those of `spikesim zeroshot benchmarks/studies/zeroshot.toml` and `zeroshot_tuned.toml`, seed 0.
 """
 
 from __future__ import annotations
@@ -105,6 +105,19 @@ def match(study: Row) -> str:
     return markdown(head, lines)
 
 
+def tuned(study: Row) -> str:
+    """A line per direction: seen classes."""
+    seen = study["seen"]
+    lines = [
+        [
+            name, f"{100 * row['mean']:.1f} % ± {100 * row['sd']:.1f}", f"{100 * seen['events'][name]['mean']:.1f} %",
+            f"{100 * seen['reservoir_prototypes'][name]['mean']:.1f} %", f"{100 * seen['chance'][name]:.1f} %",
+            f"{100 * study['groups']['mean'][name]:.1f} %",
+        ] for name, row in seen["reservoir"].items()
+    ]  # fmt: skip
+    return markdown(["", "reservoir", "events alone", "prototypes", "chance", "speaker held out"], lines)
+
+
 def ways(study: Row) -> str:
     """A line per way of bringing unseen classes together."""
     pairs = study["pairs"]
@@ -127,10 +140,10 @@ def sweeps(study: Row) -> str:
 
 
 if __name__ == "__main__":
-    found = json.loads((RESULTS / "zeroshot.json").read_text())
+    found, large = (json.loads((RESULTS / f"{name}.json").read_text()) for name in ("zeroshot", "zeroshot_tuned"))
     pages = {
         "vision": vision(results("lsm_vision")), "speech": speech(results("lsm_speech")), "match": match(found),
-        "speakers": speakers(results("lsm_speakers")),
+        "tuned": tuned(large), "speakers": speakers(results("lsm_speakers")),
         "cochleas": cochleas(results("lsm_cochleas")), "ways": ways(found), "sweeps": sweeps(found),
     }  # fmt: skip
     for marker, text in pages.items():
