@@ -1,4 +1,4 @@
-"""`python -m benchmarks.table_retraining`: the table of retraining in docs/training.md, from `results/retrain_NAME-SEED.json`.
+"""`python -m benchmarks.table_retraining`: the tables of retraining in docs/training.md, from `results/retrain_NAME-SEED.json`.
 
 These are the `retrain.json` of `spikesim retrain benchmarks/studies/retrain_NAME.toml --seed SEED`.
 """
@@ -55,4 +55,5 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    filled(PAGE, "fashion", table(recorded("fashion")))
+    for name in ("fashion", "cifar"):
+        filled(PAGE, name, table(recorded(name)))
