@@ -30,7 +30,7 @@ from spikesim.datasets.audio import Audio, read_fsdd
 from spikesim.datasets.base import TEST, TRAIN, VALIDATION, EventDataset
 from spikesim.datasets.cochlea import Cochlea, listen
 from spikesim.lsm.extraction import event_counts, features
-from spikesim.lsm.probe import Moments, Samples, best_ridge
+from spikesim.lsm.probe import best_ridge, form_of
 from spikesim.statistics import wilson
 
 COCHLEAS = {
@@ -73,7 +73,7 @@ def measured(case: Row, heard: dict[str, EventDataset], audio: Audio | None = No
         ways = [way for way in heard if not case["neurons"] or way in ("fit", "wide")]
         x, data = {way: np.sqrt(_counts(case, heard[way])) for way in ways}, heard["fit"]
     labels, groups, split = (np.asarray(part) for part in (data.labels, data.groups, data.split))
-    form: Any = Samples if next(iter(x.values())).shape[1] > len(labels) else Moments
+    form = form_of(next(iter(x.values())))
     moments = {
         way: {n: form.of(x[way][groups == n], labels[groups == n], 10) for n in sorted(set(groups.tolist()))}
         for way in x
@@ -135,7 +135,6 @@ def _counts(case: Row, data: Any) -> np.ndarray:
 
 def _known(x: np.ndarray, labels: np.ndarray, split: np.ndarray) -> float:
     train, valid, test = (np.flatnonzero(split == part) for part in (TRAIN, VALIDATION, TEST))
-    form: Any = Samples if x.shape[1] > len(train) else Moments
-    kept = form.of(x[train], labels[train], 10)
+    kept = form_of(x[train]).of(x[train], labels[train], 10)
     penalty = best_ridge(kept, x[valid], labels[valid], PENALTIES)
     return float((kept.ridge(penalty)(x[test]) == labels[test]).mean())

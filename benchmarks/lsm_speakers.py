@@ -79,10 +79,9 @@ class LeftOut:
     def without(self, name: str, choices: list[Choice]) -> dict[Choice, float]:
         """Of each choice, the mean over the other groups, each judged by what was trained without it and without `name`."""
         others = [other for other in self.rows if other != name]
-        right = {
-            o: [self.right(c, {name, o}, o) for c in choices] for o in others
-        }  # penalties of one sum, one after the other
-        return dict(zip(choices, map(float, np.mean(list(right.values()), 0))))
+        # All choices of one `o` together: penalties of one way then share its sum.
+        right = [[self.right(c, {name, o}, o) for c in choices] for o in others]
+        return dict(zip(choices, np.mean(right, 0).tolist()))
 
 
 def measure() -> list[Row]:

@@ -34,6 +34,7 @@ from spikesim.datasets import load, load_images
 from spikesim.datasets.audio import Audio
 from spikesim.datasets.base import ArrayDataset, EventDataset
 from spikesim.evaluation import evaluate_ann
+from spikesim.lsm.probe import Moments, Samples
 
 
 def test_every_case_gives_a_row_and_rows_make_the_tables() -> None:
@@ -202,6 +203,19 @@ def test_warps_are_chosen_without_the_speaker_who_is_judged(monkeypatch: pytest.
     wrong = lsm_speakers.measured(case, replace(data, labels=other))["by_speaker"]["cid"]
     assert wrong["in_choice"] == row["by_speaker"]["cid"]["in_choice"], "cid's labels have no part in cid's choice"
     assert wrong["none"] < 0.2
+
+
+def test_either_form_of_least_squares_leaves_groups_out_alike() -> None:
+    generator = np.random.default_rng(0)
+    x, groups = generator.standard_normal((60, 90)).astype(np.float32), np.repeat(["a", "b", "c"], 20)
+    labels = (x[:, :3] @ generator.standard_normal((3, 4))).argmax(1)
+    found = []
+    for form in (Moments, Samples):
+        parts = {"way": {name: form.of(x[groups == name], labels[groups == name], 4) for name in "abc"}}
+        judge = lsm_speakers.LeftOut(parts, {"way": x}, labels, groups)
+        choices: list[lsm_speakers.Choice] = [("way", penalty) for penalty in (1.0, 1e4)]
+        found.append([judge.without(name, choices) for name in "abc"])
+    assert found[0] == found[1] and len({value for row in found[0] for value in row.values()}) > 2
 
 
 def test_cochleas_are_chosen_without_the_speaker_who_is_judged() -> None:

@@ -79,7 +79,7 @@ def probed(train: np.ndarray, labels: np.ndarray, test: np.ndarray, probe: Linea
     held, kept = np.split(order, [max(1, round(HELD * len(labels)))])
     if probe.kind == "ridge":
         classes = int(labels.max()) + 1
-        form: Any = Samples if len(train) < train.shape[1] else Moments
+        form = form_of(train)
         mine, rest = (form.of(train[rows], labels[rows], classes) for rows in (kept, held))
         return (mine + rest).ridge(best_ridge(mine, train[held], labels[held], choices))(test)
     standard = Standard.of(train)
@@ -186,6 +186,11 @@ class Samples:
         dual = cho_solve(cho_factor(damped, overwrite_a=True), one_hot - share)
         weight = z.T @ dual.astype(np.float32) * standard.per[:, None]
         return Ridge.of(weight, standard.mean, share)
+
+
+def form_of(x: np.ndarray) -> Any:
+    """`Samples` or `Moments`, whichever is smaller for training features (N, F)."""
+    return Samples if len(x) < x.shape[1] else Moments
 
 
 @dataclass(frozen=True, eq=False)
