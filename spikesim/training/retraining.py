@@ -225,13 +225,15 @@ class Study:
         return self.ann_training.epochs + sum(training.epochs for training in stages)
 
     def _direct(self, steps: int) -> Network:
-        """The same network trained at `steps` from random weights, for as many epochs, with the same thresholds' start."""
+        """The same network trained at `steps` from random weights, for as many epochs.
+
+        Its thresholds start at the percentile over as many steps: those of a long run are so high that random weights hardly fire
+        at T = 1, and a deep network then learns nothing.
+        """
         twin = spiking_twin(self._fresh(), self.x[:64], dropout=self.settings.dropout)
         path, settings = self.out / "direct.safetensors", self.settings
         if not path.exists():
-            initialise_thresholds(
-                twin, self.x[: settings.samples], steps=settings.steps, percentile=settings.percentile
-            )  # fmt: skip
+            initialise_thresholds(twin, self.x[: settings.samples], steps=steps, percentile=settings.percentile)
         training = replace(self.snn_training, epochs=self.epochs)
         fit(
             twin, self._batches(self.kept, True), MembraneCrossEntropy(settings.smoothing, steps), training,
