@@ -32,21 +32,24 @@ def table(runs: list[dict[str, Any]]) -> str:
             steps, spread([100 * row["accuracy"] for row in stages]),
             f"{mean(d for d, _ in drops):+.2f} (each ± {mean(e for _, e in drops):.2f})",
             f"{mean(row['drop_from_ann'][0] for row in stages):+.2f}",
-            spread([100 * row["converted"]["accuracy"] for row in stages]), f"{mean(spikes):.2f}",
+            spread([100 * row["converted"]["accuracy"] for row in stages if "converted" in row]), f"{mean(spikes):.2f}",
             f"{mean(row['paper_ratio'] for row in stages):.1f}, {mean(row['counted_ratio'] for row in stages):.1f}",
             f"{mean(run['milliseconds_per_sample'][steps] for run in runs):.2f}",
         ])  # fmt: skip
     last = [run["stages"][-1] for run in runs]
-    direct = [100 * row["direct"]["accuracy"] for row in last]
-    lines.append(["direct, T = " + str(last[0]["steps"]), spread(direct), *[""] * 6])
+    direct = [100 * row["direct"]["accuracy"] for row in last if "direct" in row]
+    if direct:
+        lines.append(["direct, T = " + str(last[0]["steps"]), spread(direct), *[""] * 6])
     ann = mean(run["milliseconds_per_sample"]["ann"] for run in runs)
     lines.append(["ANN", spread([100 * run["ann_accuracy"] for run in runs]), *[""] * 5, f"{ann:.2f}"])
     return markdown(HEAD, lines)
 
 
 def spread(values: list[float]) -> str:
-    """Mean and standard deviation over seeds, in percent."""
-    return f"{mean(values):.2f} % ± {stdev(values):.2f}" if len(values) > 1 else f"{values[0]:.2f} %"
+    """Mean and standard deviation over seeds, in percent; nothing where a study had `compare = false`."""
+    if len(values) > 1:
+        return f"{mean(values):.2f} % ± {stdev(values):.2f}"
+    return f"{values[0]:.2f} %" if values else ""
 
 
 def recorded(name: str) -> list[dict[str, Any]]:
