@@ -62,6 +62,7 @@ class Retraining:
     data, batch_size, augment, validation, smoothing   as in `Experiment`
     stages, epochs, percentile, steps, samples  see `Schedule`
     samples_used     training samples; 0: all      compare   whether what stands beside it is trained too
+    direct_steps     steps that thresholds of direct training are first measured over; 0: as many as it has
     """
 
     model: str
@@ -81,11 +82,13 @@ class Retraining:
     samples_used: int = 0
     compare: bool = True
     epochs: tuple[int, ...] = ()
+    direct_steps: int = 0
 
     def __post_init__(self) -> None:
         for name in ("stages", "epochs"):
             object.__setattr__(self, name, listed(getattr(self, name)))
-        check(self, "samples_used", at_least=0, integer=True)
+        for name in ("samples_used", "direct_steps"):
+            check(self, name, at_least=0, integer=True)
         self.experiment()  # what these refuse is refused before any work
         self.schedule(Training())
         if ":" not in self.model:
@@ -227,13 +230,14 @@ class Study:
     def _direct(self, steps: int) -> Network:
         """The same network trained at `steps` from random weights, for as many epochs.
 
-        Its thresholds start at the percentile over as many steps: those of a long run are so high that random weights hardly fire
-        at T = 1, and a deep network then learns nothing.
+        Thresholds of a long run are so high that random weights hardly fire at T = 1: a deep network then learns nothing, but a
+        shallow one learns more (`direct_steps`).
         """
         twin = spiking_twin(self._fresh(), self.x[:64], dropout=self.settings.dropout)
         path, settings = self.out / "direct.safetensors", self.settings
         if not path.exists():
-            initialise_thresholds(twin, self.x[: settings.samples], steps=steps, percentile=settings.percentile)
+            over = settings.direct_steps or steps
+            initialise_thresholds(twin, self.x[: settings.samples], steps=over, percentile=settings.percentile)
         training = replace(self.snn_training, epochs=self.epochs)
         fit(
             twin, self._batches(self.kept, True), MembraneCrossEntropy(settings.smoothing, steps), training,

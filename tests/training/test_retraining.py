@@ -26,6 +26,7 @@ stages = [3, 1]
 epochs = [2, 3]
 samples_used = 600
 steps = 10
+direct_steps = 10
 [ann]
 epochs = 4
 learning_rate = 5e-3
