@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import socket
+import sys
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator
@@ -67,8 +68,9 @@ def _heap_kept() -> Iterator[None]:
     Dask starts workers with MALLOC_TRIM_THRESHOLD_ = 65536: every freed tensor goes back at once, its pages are cleared again
     for the next one, and a chip takes some 40 % longer. Where the C library has no such setting (not glibc), nothing is done.
     """
-    libc, given = ctypes.CDLL(None), os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
-    if not given.isdigit() or not hasattr(libc, "mallopt"):
+    given = os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
+    libc = ctypes.CDLL(None) if sys.platform == "linux" and given.isdigit() else None
+    if libc is None or not hasattr(libc, "mallopt"):
         yield
         return
     libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)

@@ -14,6 +14,7 @@ import spikesim as ss
 from spikesim.cli import main
 from spikesim.core.ledger import Ledger
 from spikesim.evaluation import evaluate
+from spikesim.training import retraining
 from spikesim.training.retraining import read_retraining, spikes_and_energy
 
 FILE = """
@@ -84,6 +85,18 @@ def test_a_second_run_changes_nothing_and_a_stopped_one_goes_on(capsys: pytest.C
     for changing in ("minutes", "milliseconds_per_sample"):
         first.pop(changing), again.pop(changing)
     assert first == again
+
+
+@pytest.mark.parametrize(("line", "over"), [("direct_steps = 10", 10), ("direct_steps = 0", 1)])
+def test_thresholds_of_direct_training_start_over_its_own_steps_or_those_given(
+    monkeypatch: pytest.MonkeyPatch, line: str, over: int
+) -> None:
+    seen = []
+    monkeypatch.setattr(retraining, "initialise_thresholds", lambda *_, steps, **__: seen.append(steps))
+    short = FILE.replace("direct_steps = 10", line).replace("epochs = [2, 3]", "epochs = [1, 1]")
+    Path("short.toml").write_text(short.replace("epochs = 4", "epochs = 1").replace("= 600", "= 100"))
+    assert main(["retrain", "short.toml", "--out", "short"]) == 0
+    assert seen == [over]
 
 
 def test_energy_counts_the_first_layer_once() -> None:
