@@ -91,8 +91,8 @@ def counted(builder: Any, start: Any, stop: Any, step: int, first: Any, body: Ca
     return result
 
 
-AHEAD = 12
-"""Events whose rows are asked for before they are read: a row from the L3 cache takes that long."""
+AHEAD = 24
+"""Events whose rows are asked for before they are read: what a row from the L3 cache takes, twice."""
 
 
 def cache_bytes(level: int, otherwise: int) -> int:
@@ -108,13 +108,15 @@ NEAR = cache_bytes(2, 512 << 10)
 """Bytes of a core's own cache."""
 
 
-def _fetched(builder: Any, rows: Any, table: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int = 4) -> None:
+def _fetched(
+    builder: Any, rows: Any, table: Any, idx: Any, e: Any, size: Any, lanes: int, bytes_each: int = 4, fits: int = 2 * NEAR
+) -> None:  # fmt: skip
     """Ask for the cache lines of the row of an event AHEAD of event e, of this step or the next; idx has `size` events.
 
-    Only where most of the table of rows does not fit the L2 cache: asking takes as long as reading. Of 592 KB beside 512 KB
+    Only where the table of rows has more than `fits` bytes: asking takes as long as reading. Of 592 KB beside 512 KB
     of L2 (W2 on a Zen 3) so little comes from L3 that asking costs 8 % in all.
     """
-    far = builder.icmp_signed(">", table.nitems, ir.Constant(_INT64, 2 * NEAR // bytes_each))
+    far = builder.icmp_signed(">", table.nitems, ir.Constant(_INT64, fits // bytes_each))
     with builder.if_then(far):
         _asked(builder, rows, idx, e, size, lanes, bytes_each)
 
@@ -178,7 +180,7 @@ def rows_summed_reference(acc: Any, first: Any, weight: Any, idx: Any, val: Any,
         acc[:] = fused(val[e], row, acc) if val.size else acc + row
 
 
-def _rows_summed(lanes: int) -> Any:
+def _rows_summed(lanes: int, fits: int = 2 * NEAR) -> Any:
     @intrinsic
     def rows_summed(typing: Any, acc: Any, first: Any, weight: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -191,7 +193,7 @@ def _rows_summed(lanes: int) -> Any:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
                     start_of_row = builder.gep(w, [builder.mul(at, ir.Constant(_INT64, lanes))])
-                    _fetched(builder, w, table, i, e, events, lanes, weight.dtype.bitwidth // 8)
+                    _fetched(builder, w, table, i, e, events, lanes, weight.dtype.bitwidth // 8, fits)
                     row = _row(builder, start_of_row, lanes, weight.dtype)
                     if weighted:
                         return _fused(builder, _splat(builder, builder.load(builder.gep(v, [e])), lanes), row, total)
@@ -373,6 +375,8 @@ def value_at(val: Any, e: Any) -> Any:
 
 _compiled = not getattr(numba.config, "DISABLE_JIT", False)
 rows_summed_64: Any = _rows_summed(LANES) if _compiled else rows_summed_reference
+rows_gathered_64: Any = _rows_summed(LANES, NEAR) if _compiled else rows_summed_reference
+"""`rows_summed_64` for lists that each go through the whole table: what L2 does not hold is gone when the next list comes."""
 rows_summed_128: Any = _rows_summed(2 * LANES) if _compiled else rows_summed_reference
 rows_summed_16: Any = _rows_summed(FEW) if _compiled else rows_summed_reference
 handfuls_added: Any = _handfuls_added if _compiled else handfuls_added_reference

@@ -31,7 +31,7 @@ _rows_64, _rows_16, _row_spread = simd.rows_summed_64, simd.rows_summed_16, simd
 _tile_turned = turned_module.tile_turned
 GROUPS = 32
 """Parts of the batch that are shared out among threads; results do not depend on it."""
-TILE = 128
+TILE = 1024
 """Inputs of a block that are laid out at a time: a row of W is read, or written, some cache lines on end."""
 ROWS = 32
 """Rows that go through all blocks before the next: few enough for the pages of their sums, far apart, to stay known to

@@ -22,6 +22,7 @@ from ..neurons._membrane import Coefficients, rows_of
 from ..surrogate import Slope, slope_row, slope_row_reference
 
 _rows_64, _rows_16, _row_spread_16 = simd.rows_summed_64, simd.rows_summed_16, simd.row_spread_16
+_rows_gathered = simd.rows_gathered_64
 _back = sixteen_module.back
 _tile_turned = turned_module.tile_turned
 
@@ -116,7 +117,7 @@ def _gathered(first, rows, val, drive, block, out):  # type: ignore[no-untyped-d
     for at in range(0, inputs, block.shape[0]):
         until = min(inputs, at + block.shape[0])
         for i in range(at, until):
-            _rows_64(block[i - at], none, drive, rows, val, first[i], first[i + 1])
+            _rows_gathered(block[i - at], none, drive, rows, val, first[i], first[i + 1])
         _tile_turned(out, 0, out.shape[0], at, until, block, True)
 
 
