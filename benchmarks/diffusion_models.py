@@ -6,6 +6,7 @@ MNIST as 16 x 16 pixels, U-Net of width 32, multipliers 1-2-2, two blocks, T = 4
 
 relu        the spiking net's layers with ReLU and batch normalisation: what it starts from
 snn         spiking, from relu's weights
+rounding    spiking neurons of threshold 2 that are reset by subtraction and start at 1, from relu's weights
 classes     snn that learns what digit it is asked for
 tsm         snn with temporal scales, trained on a little: the second stage
 longer      snn trained on by as much without them: what tsm is compared with
@@ -52,6 +53,7 @@ AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
 MODELS = {
     "relu": Model(30, ANN),
     "snn": Model(24, {}, {"learning_rate": 1e-3}, "relu"),
+    "rounding": Model(24, {"threshold": 2.0, "reset": "subtraction"}, {"learning_rate": 1e-3}, "relu"),
     "classes": Model(9, {"conditional": True}, {"learning_rate": 1e-3}, "snn"),
     "tsm": Model(3, {"temporal": True}, AGAIN, "snn"),
     "longer": Model(3, {}, AGAIN, "snn"),

@@ -30,7 +30,7 @@ from ..training import Epoch, Step, Training, fit
 from ..training.tables import known_keys, must_be_tables, read_tables
 from .model import Description, DiffusionModel, pictures
 from .training import NoisedBatches, NoisePrediction, warm_start
-from .unet import UNet
+from .unet import UNet, readout_gain
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class DiffusionExperiment:
         about = self.about(images.shape[1], classes if self.conditional else 0)
         network = replace(self.net, channels=about.channels, classes=about.classes).network(seeds.child("weights"))
         if self.start:
-            warm_start(network, DiffusionModel.load(self.start).network)
+            begun = DiffusionModel.load(self.start)
+            warm_start(network, begun.network, readout_gain(about.steps) / readout_gain(begun.about.steps))
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         schedule, held = about.whole_schedule(), self.validation
         if held >= len(images):

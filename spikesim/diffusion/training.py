@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..core.params import check
+from ..core.params import check, number
 from ..core.seeds import Seeds
 from ..errors import ArtefactError, ParameterError, ShapeError, must
 from ..network import Network
@@ -25,6 +25,7 @@ from ..training.batches import Batch
 from ..training.losses import Loss
 from .network_denoiser import planes
 from .schedule import Schedule
+from .unet import TAIL
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,23 +105,30 @@ class NoisePrediction(Loss):
         return float(1 - (scores - labels).square().mean() / labels.square().mean())
 
 
-def warm_start(network: Network, other: nn.Module) -> list[str]:
+def warm_start(network: Network, other: nn.Module, gain: float = 1.0) -> list[str]:
     """Give a network the weights of another of the same layers; the names that the other has not, which stay as they are.
 
-    So a spiking U-Net starts from an ANN, and one with temporal scales from one without. ArtefactError where a weight has
-    another shape, or is missing here.
+    So a spiking U-Net starts from an ANN, and one with temporal scales from one without. Activations keep their own
+    thresholds. gain: what this readout makes of an output over what the other's makes of it, by which the tail is divided:
+    else the answer of a U-Net of four steps starts 2.95 times as large as the ANN's. ArtefactError where a weight has another
+    shape, or is missing here.
     """
-    own, given = network.state_dict(), other.state_dict()
+    number("warm_start.gain", gain, above=0)
+    own = network.state_dict()
+    given = {name: value for name, value in other.state_dict().items() if not name.endswith(NEURONS)}
     for name, value in given.items():
         if name in own and own[name].shape != value.shape:
             rule = f"{tuple(own[name].shape)} as in this network"
             raise ArtefactError(must(f"start.{name}", rule, tuple(value.shape), "start from a model of the same size"))
-    lost = [name for name in given if name not in own and not name.endswith(NEURONS)]
+    lost = [name for name in given if name not in own]
     if lost or not set(own) & set(given):
         raise ArtefactError(must("start", "a model of the same layers", f"other ones: {lost[:3] or list(given)[:3]}"))
-    network.load_state_dict({**own, **{k: v for k, v in given.items() if k in own}})
+    network.load_state_dict({**own, **given})
+    for node in TAIL if gain != 1 else ():
+        for parameter in network.node(node).parameters():
+            parameter.data /= gain
     return [name for name in own if name not in given]
 
 
 NEURONS = (".threshold", ".leak", ".gain", ".initial")
-"""What activations have of their own, which another kind of activation does without."""
+"""What activations have of their own."""

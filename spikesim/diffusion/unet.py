@@ -7,8 +7,9 @@
     answer              sum over t of 0.8^(T - 1 - t) h[t]
 
 An activation stands before each convolution, so that a block adds currents, not spikes (pre-spike residual): the stream that
-shortcuts and skips carry is analog. Spiking: act is an integrate-and-fire neuron of threshold 1 and hard reset, the picture is
-shown at every step, norm is batch normalisation over time and batch. An ANN has the same layers and names, and one step.
+shortcuts and skips carry is analog. Spiking: act is an integrate-and-fire neuron, as published of threshold 1 and reset to zero,
+the picture is shown at every step, norm is batch normalisation over time and batch. An ANN has the same layers and names, and
+one step.
 
 Cao et al. 2024, arXiv 2408.16467, and its code (spiking U-Net); Ho et al., NeurIPS 2020 (the U-Net of diffusion).
 """
@@ -28,7 +29,7 @@ from ..errors import ParameterError, must, nearest
 from ..graph import INPUT, GraphBuilder
 from ..layers import Channels, ClassEmbedding, Concat, QuantisedReLU, Reshape, TemporalScale, TimeEmbedding
 from ..network import Network
-from ..neurons import IF
+from ..neurons import IF, BySubtraction
 from ..readout import LeakySum, Mean
 from .network_denoiser import plane_count
 
@@ -37,7 +38,7 @@ DECAY = 0.8
 FIRST_CLIP = 6.0
 """Where a quantised activation's threshold starts, as published."""
 ACTIVATIONS: dict[str, Callable[[UNet], nn.Module]] = {
-    "if": lambda unet: IF.spikingjelly(),
+    "if": lambda unet: _spiking(unet.threshold, unet.reset),
     "relu": lambda unet: nn.ReLU(),
     "swish": lambda unet: nn.SiLU(),
     "quantised": lambda unet: _quantised(unet.levels),
@@ -53,6 +54,8 @@ class UNet:
     activation       "if" (spiking), "relu", "swish", "quantised" (`levels` above 0)
     steps            T of a spiking one; 1 otherwise     norm         "batch", or "group" (of ANNs)
     classes          that it can be asked for, 0: none   temporal     a `TemporalScale` after every convolution
+    threshold        of spiking neurons                  reset        theirs: "zero", or "subtraction" (starting at half a
+                                                                      threshold, so that a constant drive is rounded)
     """
 
     channels: int = 1
@@ -66,6 +69,8 @@ class UNet:
     classes: int = 0
     temporal: bool = False
     levels: int = 3
+    threshold: float = 1.0
+    reset: str = "zero"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
@@ -75,7 +80,12 @@ class UNet:
         check(self, "classes", at_least=0, integer=True)
         if not self.multipliers or any(type(m) is not int or m < 1 for m in self.multipliers):
             raise ParameterError(must("UNet.multipliers", "whole numbers at least 1, one or more", self.multipliers))
-        for name, known in (("activation", ACTIVATIONS), ("norm", ("batch", "group"))):
+        check(self, "threshold", above=0)
+        for name, known in (
+            ("activation", ACTIVATIONS),
+            ("norm", ("batch", "group")),
+            ("reset", ("zero", "subtraction")),
+        ):
             value = getattr(self, name)
             if value not in known:
                 raise ParameterError(must(f"UNet.{name}", f"one of {', '.join(known)}", value, nearest(value, known)))
@@ -90,6 +100,8 @@ class UNet:
             raise ParameterError(
                 must("UNet.steps", rule, self.steps, 'set steps = 1, or activation = "if", which spikes')
             )
+        if not self.spiking and (self.threshold, self.reset) != (1.0, "zero"):
+            raise ParameterError(must("UNet.threshold", "left alone, as reset is, for an ANN", self.threshold))
 
     @property
     def spiking(self) -> bool:
@@ -117,6 +129,15 @@ class UNet:
         )  # fmt: skip
 
 
+TAIL = ("tail.conv", "tail.again.norm")
+"""Nodes whose weights and biases say how large the answer is."""
+
+
+def readout_gain(steps: int) -> float:
+    """What the readout of T = steps makes of an output that is 1 at every step."""
+    return float(sum(DECAY**t for t in range(steps)))
+
+
 _BLOCK = re.compile(r"stem|time|class|tail|middle\.\d+|(down|up)\.\d+\.\w+")
 
 
@@ -124,6 +145,11 @@ def block_of(name: str) -> str | None:
     """The block that a node of a U-Net belongs to by its name ("down.0.1", "middle.0", "stem", "tail" ...), else None."""
     found = _BLOCK.match(name)
     return None if found is None else found[0]
+
+
+def _spiking(threshold: float, reset: str) -> IF:
+    by_subtraction = reset == "subtraction"
+    return IF(threshold, reset=BySubtraction(), initial=threshold / 2) if by_subtraction else IF.spikingjelly(threshold)
 
 
 def _quantised(levels: int) -> QuantisedReLU:

@@ -8,6 +8,8 @@ import spikesim as ss
 from spikesim import diffusion
 from spikesim.core.seeds import Seeds
 from spikesim.diffusion import UNet, warm_start
+from spikesim.diffusion.training import NEURONS
+from spikesim.diffusion.unet import readout_gain
 from spikesim.errors import ArtefactError, ParameterError, ShapeError
 from spikesim.layers import TemporalScale
 from spikesim.neurons import Neuron
@@ -86,6 +88,12 @@ def test_time_and_class_change_the_answer_and_rows_do_not_see_each_other():
         ({"norm": "group"}, "UNet.norm must be batch for a spiking U-Net"),
         ({"multipliers": ()}, "UNet.multipliers must be whole numbers at least 1"),
         ({"width": 1}, "UNet.width must be"),
+        ({"threshold": 0.0}, "UNet.threshold must be above 0"),
+        ({"reset": "subtractio"}, "UNet.reset must be one of zero, subtraction, got subtractio"),
+        (
+            {"activation": "relu", "steps": 1, "threshold": 2.0},
+            "UNet.threshold must be left alone, as reset is, for an ANN",
+        ),
     ],
 )
 def test_bad_settings_are_refused_in_one_line(wanted, message):
@@ -110,13 +118,27 @@ def test_a_spiking_net_starts_from_an_anns_weights_and_temporal_scales_from_a_pl
     ann = UNet(**{**SMALL, "steps": 1}, activation="relu").network(Seeds(3))
     spiking = UNet(**SMALL).network(Seeds(4))
     kept = warm_start(spiking, ann)
-    assert all(name.endswith((".threshold", ".leak", ".gain", ".initial")) for name in kept)
+    assert all(name.endswith(NEURONS) for name in kept)
     assert torch.equal(spiking.node("middle.0.first.conv").weight, ann.node("middle.0.first.conv").weight)
     timed = UNet(**SMALL, temporal=True).network(Seeds(5))
-    assert all(name.endswith(".scale.factor") for name in warm_start(timed, spiking))
+    assert all(name.endswith((".scale.factor", *NEURONS)) for name in warm_start(timed, spiking))
     x = _shown(timed)
     timed.eval(), spiking.eval()
     torch.testing.assert_close(ss.run(timed, x, steps=2).readout, ss.run(spiking, x, steps=2).readout)
+
+
+def test_a_start_keeps_the_size_of_the_answer_and_the_neurons_own_thresholds():
+    ann = UNet(**{**SMALL, "steps": 1}, activation="relu").network(Seeds(3))
+    spiking = UNet(**{**SMALL, "steps": 4}, threshold=2.0, reset="subtraction").network(Seeds(4))
+    warm_start(spiking, ann, readout_gain(4) / readout_gain(1))
+    assert readout_gain(4) == pytest.approx(1 + 0.8 + 0.64 + 0.512) and readout_gain(1) == 1
+    torch.testing.assert_close(spiking.node("tail.conv").weight * readout_gain(4), ann.node("tail.conv").weight)
+    torch.testing.assert_close(spiking.node("tail.again.norm").weight * readout_gain(4), torch.ones(1))
+    assert torch.equal(spiking.node("middle.0.first.conv").weight, ann.node("middle.0.first.conv").weight)
+    again = UNet(**{**SMALL, "steps": 4}).network(Seeds(5))
+    warm_start(again, spiking)
+    neuron, other = spiking.node("stem.second.neuron"), again.node("stem.second.neuron")
+    assert (float(neuron.threshold), float(neuron.initial), float(other.threshold)) == (2, 1, 1)
 
 
 def test_another_size_to_start_from_is_refused():
