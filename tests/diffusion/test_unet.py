@@ -88,7 +88,7 @@ def test_time_and_class_change_the_answer_and_rows_do_not_see_each_other():
         ({"norm": "group"}, "UNet.norm must be batch for a spiking U-Net"),
         ({"multipliers": ()}, "UNet.multipliers must be whole numbers at least 1"),
         ({"width": 1}, "UNet.width must be"),
-        ({"threshold": 0.0}, "UNet.threshold must be above 0"),
+        ({"threshold": 0.0}, "UNet.threshold must be"),
         ({"reset": "subtractio"}, "UNet.reset must be one of zero, subtraction, got subtractio"),
         (
             {"activation": "relu", "steps": 1, "threshold": 2.0},
