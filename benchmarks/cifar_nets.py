@@ -101,13 +101,14 @@ class Vgg(nn.Module):
 
 @dataclass(frozen=True)
 class Subject:
-    """A network and how it is trained: samples, the training images that are used."""
+    """A network and how it is trained: samples, the training images that are used; levels of its activations, if quantised."""
 
     build: Callable[[], nn.Module]
     training: Training
     batch_size: int = 128
     smoothing: float = 0.0
     samples: int = 48_000
+    levels: int = 8
 
 
 NETS = {
@@ -117,12 +118,11 @@ NETS = {
 
 
 TUNED = {
-    "resnet20": Subject(ResNet20, Training(epochs=4, learning_rate=2e-3, weight_decay=0.05)),
+    "resnet20": Subject(ResNet20, Training(epochs=4, learning_rate=2e-3, weight_decay=0.05), levels=4),
     "vgg": Subject(Vgg, Training(epochs=2, learning_rate=1e-3, weight_decay=0.05)),
 }
 """How the networks are fine-tuned with quantised activations."""
 
-QUANTISATION = Qcfs(8)
 SUFFIX = "-qcfs"
 
 
@@ -149,10 +149,11 @@ def images() -> tuple[ArrayDataset, ArrayDataset, ArrayDataset]:
 
 def trained(name: str) -> nn.Module:
     """A trained network of NETS, or with SUFFIX its fine-tuned copy; batch normalisations as they are."""
-    model = NETS[name.removesuffix(SUFFIX)].build().eval()
+    base = name.removesuffix(SUFFIX)
+    model = NETS[base].build().eval()
     if name.endswith(SUFFIX):
         ramp = torch.linspace(-2, 2, 3 * 32 * 32).view(1, 3, 32, 32)  # thresholds come from the file
-        model = replace_activations(model, QUANTISATION, calibration=ramp)
+        model = replace_activations(model, Qcfs(TUNED[base].levels), calibration=ramp)
     model.load_state_dict(load_file(folder() / f"{name}.safetensors"))
     return model.eval()
 
@@ -192,7 +193,7 @@ def main(name: str) -> None:
         train(name, fresh(NETS[name]), NETS[name], data, out)
         return
     rows = np.random.default_rng(0).permutation(len(data.x))[:CALIBRATION]
-    model = replace_activations(trained(base), QUANTISATION, calibration=data.x[rows])
+    model = replace_activations(trained(base), Qcfs(TUNED[base].levels), calibration=data.x[rows])
     train(name, model, TUNED[base], data, out)
 
 

@@ -53,7 +53,7 @@ AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
 MODELS = {
     "relu": Model(30, ANN),
     "snn": Model(24, {}, {"learning_rate": 1e-3}, "relu"),
-    "rounding": Model(24, {"threshold": 2.0, "reset": "subtraction"}, {"learning_rate": 1e-3}, "relu"),
+    "rounding": Model(16, {"threshold": 2.0, "reset": "subtraction"}, {"learning_rate": 1e-3}, "relu"),
     "classes": Model(9, {"conditional": True}, {"learning_rate": 1e-3}, "snn"),
     "tsm": Model(3, {"temporal": True}, AGAIN, "snn"),
     "longer": Model(3, {}, AGAIN, "snn"),
