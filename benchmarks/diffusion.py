@@ -52,6 +52,7 @@ SETS = {
     "snn": Set("snn", 2000),
     "ann": Set("ann", 2000),
     "rounding": Set("rounding", 2000),
+    "relu": Set("relu", 640),
     "asked": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0), "asked"),
     "asked, guidance 2": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0)),
     "asked, unguided": Set("classes", 320, Sampling(labels=tuple(range(10)))),
@@ -66,9 +67,9 @@ SETS = {
     "steps 100": Set("snn", 320, Sampling(steps=100)),
 }
 PAIRS = [
-    ("snn", "ann"), ("rounding", "ann"), ("rounding", "snn"), ("asked", "asked, guidance 2"), ("asked", "asked, unguided"),
-    ("tsm", "snn"), ("tsm", "longer"), ("guided", "snn"), ("finetuned", "converted"), ("finetuned", "snn"),
-    ("steps 10", "snn"), ("steps 20", "snn"), ("steps 100", "snn"),
+    ("snn", "ann"), ("rounding", "ann"), ("rounding", "snn"), ("relu", "ann"), ("snn", "relu"),
+    ("asked", "asked, guidance 2"), ("asked", "asked, unguided"), ("tsm", "snn"), ("tsm", "longer"), ("guided", "snn"),
+    ("finetuned", "converted"), ("finetuned", "snn"), ("steps 10", "snn"), ("steps 20", "snn"), ("steps 100", "snn"),
 ]  # fmt: skip
 
 
