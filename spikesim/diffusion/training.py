@@ -109,13 +109,14 @@ def warm_start(network: Network, other: nn.Module, gain: float = 1.0) -> list[st
     """Give a network the weights of another of the same layers; the names that the other has not, which stay as they are.
 
     So a spiking U-Net starts from an ANN, and one with temporal scales from one without. Activations keep their own
-    thresholds. gain: what this readout makes of an output over what the other's makes of it, by which the tail is divided:
-    else the answer of a U-Net of four steps starts 2.95 times as large as the ANN's. ArtefactError where a weight has another
-    shape, or is missing here.
+    thresholds, but for those that both have learned. ArtefactError where a weight has another shape, or is missing here.
+
+    gain  what this readout makes of an output over what the other's makes of it, by which the tail is divided: else the
+          answer of a U-Net of four steps starts 2.95 times as large as the ANN's. ParameterError unless above 0
     """
     number("warm_start.gain", gain, above=0)
-    own = network.state_dict()
-    given = {name: value for name, value in other.state_dict().items() if not name.endswith(NEURONS)}
+    own, learned = network.state_dict(), dict(network.named_parameters()).keys() & dict(other.named_parameters()).keys()
+    given = {n: value for n, value in other.state_dict().items() if n in learned or not n.endswith(NEURONS)}
     for name, value in given.items():
         if name in own and own[name].shape != value.shape:
             rule = f"{tuple(own[name].shape)} as in this network"

@@ -131,8 +131,6 @@ class DenseStage(Stage):
 
     def membranes(self, batch: int, first: np.ndarray, v: np.ndarray | None) -> np.ndarray:
         """(B, blocks lanes) before the first step: those of a run before, v (B, N), or `first` for every sample."""
-        if v is None and batch == 1:
-            return first[None].copy()  # some lines in L1 whose alignment is worth less than seeing to it
         found = simd.aligned(batch, first.size, zero=v is not None)
         if v is None:
             found[:] = first

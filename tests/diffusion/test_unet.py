@@ -141,6 +141,13 @@ def test_a_start_keeps_the_size_of_the_answer_and_the_neurons_own_thresholds():
     assert (float(neuron.threshold), float(neuron.initial), float(other.threshold)) == (2, 1, 1)
 
 
+def test_thresholds_that_both_have_learned_are_taken_over():
+    first, again = (UNet(**{**SMALL, "steps": 1}, activation="quantised").network(Seeds(n)) for n in (6, 7))
+    first.node("stem.second.neuron").threshold.data.fill_(2.5)
+    warm_start(again, first)
+    assert float(again.node("stem.second.neuron").threshold) == 2.5
+
+
 def test_another_size_to_start_from_is_refused():
     with pytest.raises(ArtefactError, match=r"start\.time\.first\.weight must be \(32, 8\) as in this network"):
         warm_start(UNet(**SMALL).network(Seeds(0)), UNet(**{**SMALL, "width": 4}).network(Seeds(0)))
