@@ -11,6 +11,7 @@ classes     snn that learns what digit it is asked for
 tsm         snn with temporal scales, trained on a little: the second stage
 longer      snn trained on by as much without them: what tsm is compared with
 ann         SiLU and group normalisation, from nothing, as many pictures as relu and snn together saw
+relu-v, snn-v, ann-v   relu, snn and ann that answer the velocity, trained as much
 quantised   relu with a quantised activation of 3 levels, trained on: what is converted at T = 3
 """
 
@@ -49,6 +50,7 @@ class Model:
 
 
 ANN: dict[str, Any] = {"activation": "relu", "steps": 1}
+VELOCITY: dict[str, Any] = {"answer": "velocity"}
 AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
 MODELS = {
     "relu": Model(30, ANN),
@@ -58,6 +60,9 @@ MODELS = {
     "tsm": Model(3, {"temporal": True}, AGAIN, "snn"),
     "longer": Model(3, {}, AGAIN, "snn"),
     "ann": Model(54, {**ANN, "activation": "swish", "norm": "group"}),
+    "relu-v": Model(30, {**ANN, **VELOCITY}),
+    "snn-v": Model(24, VELOCITY, {"learning_rate": 1e-3}, "relu-v"),
+    "ann-v": Model(54, {**ANN, **VELOCITY, "activation": "swish", "norm": "group"}),
     "quantised": Model(10, {**ANN, "activation": "quantised"}, {"learning_rate": 1e-3}, "relu"),
 }
 

@@ -44,7 +44,7 @@ from .sampling import Sampler, Sampling
 from .schedule import CosineBetas, LinearBetas, Schedule, even_log_snr, leading, quadratic, uniform
 from .threshold_choice import Chosen, chosen_threshold, denoising_error, swept
 from .threshold_guidance import with_thresholds
-from .training import NoisedBatches, NoisePrediction, warm_start
+from .training import DenoisingLoss, NoisedBatches, warm_start
 from .unet import UNet
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "CosineBetas",
     "Coverage",
     "Denoiser",
+    "DenoisingLoss",
     "Description",
     "DiffusionModel",
     "Distance",
@@ -63,7 +64,6 @@ __all__ = [
     "Neighbours",
     "NetworkDenoiser",
     "Noise",
-    "NoisePrediction",
     "NoisedBatches",
     "PictureEnergy",
     "Quality",

@@ -1,6 +1,7 @@
 """What every sampler asks: a denoiser, which predicts the noise in a picture. And what follows from its answer.
 
     x = sqrt(abar) x_0 + sqrt(1 - abar) eps;    x_0 from eps and back;    score = grad log q(x) = -eps / sqrt(1 - abar)
+    velocity v = sqrt(abar) eps - sqrt(1 - abar) x_0;    eps = sqrt(1 - abar) x + sqrt(abar) v
 
 A network, spiking or not, a closed form (`mixture.py`) or a denoiser that wraps another have this one signature, and own no
 state: a spiking network starts anew for every call.
@@ -35,6 +36,18 @@ def predicted_x0(x: Tensor, noise: Tensor, alpha_bar: float) -> Tensor:
 def noise_in(x: Tensor, x0: Tensor, alpha_bar: float) -> Tensor:
     """The noise in x, if its picture is x0: the inverse of `predicted_x0`."""
     return (x - alpha_bar**0.5 * x0) * (1 - alpha_bar) ** -0.5
+
+
+def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """v of pictures (B, C, H, W) and the noise in them, abar (B,)."""
+    kept = alpha_bar.to(x0).reshape(-1, 1, 1, 1)
+    return kept.sqrt() * noise - (1 - kept).sqrt() * x0
+
+
+def noise_of_velocity(x: Tensor, v: Tensor, alpha_bar: Tensor) -> Tensor:
+    """The noise in x (B, C, H, W), if its velocity is v; abar (B,). An error of v is one of sqrt(abar) times it in the noise."""
+    kept = alpha_bar.to(x).reshape(-1, 1, 1, 1)
+    return (1 - kept).sqrt() * x + kept.sqrt() * v
 
 
 def score(noise: Tensor, alpha_bar: float) -> Tensor:

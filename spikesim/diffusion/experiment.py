@@ -6,6 +6,7 @@ size = 16                   # pixels, to which they are resized
 activation = "if"           # "if" (spiking), "relu", "swish", "quantised"
 steps = 4                   # T of a spiking network
 conditional = true          # learn the classes
+answer = "noise"            # what it predicts: or "velocity"
 start = "OUT-OF-ANOTHER"    # weights to start from: of an ANN of the same layers, or without temporal scales
 [training]
 epochs = 10
@@ -25,11 +26,11 @@ from torch import Tensor
 from ..core.params import check
 from ..core.seeds import Seeds
 from ..datasets import load, load_images
-from ..errors import ParameterError, must
+from ..errors import ArtefactError, ParameterError, must
 from ..training import Epoch, Step, Training, fit
 from ..training.tables import known_keys, must_be_tables, read_tables
 from .model import Description, DiffusionModel, pictures
-from .training import NoisedBatches, NoisePrediction, warm_start
+from .training import DenoisingLoss, NoisedBatches, warm_start
 from .unet import UNet, readout_gain
 
 
@@ -37,6 +38,7 @@ from .unet import UNet, readout_gain
 class DiffusionExperiment:
     """A run: the U-Net (`UNet`; its channels and classes are the data's), data and how it is noised, batches (`NoisedBatches`).
 
+    answer       "noise", or "velocity" (`denoiser.py`)
     limit        first training images that are used, 0: all      validation   images held back from them
     conditional  whether classes are learned                       start        folder of a model to start from, "": none
     """
@@ -46,6 +48,7 @@ class DiffusionExperiment:
     conditional: bool = False
     schedule: str = "linear"
     noise_steps: int = 1000
+    answer: str = "noise"
     batch_size: int = 64
     per_epoch: int = 0
     without: float = 0.1
@@ -80,7 +83,9 @@ class DiffusionExperiment:
     def about(self, channels: int, classes: int) -> Description:
         """What sampling is to know of a model of such pictures."""
         net = self.net
-        return Description(channels, net.size, self.data, net.steps, classes, self.schedule, self.noise_steps)
+        return Description(
+            channels, net.size, self.data, net.steps, classes, self.schedule, self.noise_steps, self.answer
+        )
 
     def run(
         self, training: Training, *, seeds: Seeds, root: Path | None = None, checkpoint: Path | None = None,
@@ -92,19 +97,22 @@ class DiffusionExperiment:
         network = replace(self.net, channels=about.channels, classes=about.classes).network(seeds.child("weights"))
         if self.start:
             begun = DiffusionModel.load(self.start)
+            if begun.about.answer != self.answer:
+                rule = f"a model that answers {self.answer}, as this one"
+                raise ArtefactError(must("DiffusionExperiment.start", rule, begun.about.answer, "set answer alike"))
             warm_start(network, begun.network, readout_gain(about.steps) / readout_gain(begun.about.steps))
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         schedule, held = about.whole_schedule(), self.validation
         if held >= len(images):
             rule = f"below {len(images)}, the training images"
             raise ParameterError(must("DiffusionExperiment.validation", rule, held))
-        options: dict[str, Any] = {"classes": about.classes, "without": self.without}
+        options: dict[str, Any] = {"classes": about.classes, "without": self.without, "answer": self.answer}
         batches = NoisedBatches(
             images[held:], schedule, self.batch_size, labels[held:], per_epoch=self.per_epoch, flip=self.flip, **options
         )
         validation = NoisedBatches(images[:held], schedule, self.batch_size, labels[:held], **options) if held else None
         history = fit(
-            network, batches, NoisePrediction(about.steps), training, seeds=seeds, validation=validation,
+            network, batches, DenoisingLoss(about.steps), training, seeds=seeds, validation=validation,
             checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
         )  # fmt: skip
         return DiffusionModel(network.requires_grad_(False), about), history

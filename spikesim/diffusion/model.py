@@ -24,6 +24,7 @@ from .schedule import CosineBetas, LinearBetas, Schedule
 from .threshold_guidance import with_thresholds
 
 FORMAT = 1
+ANSWERS = ("noise", "velocity")
 SCHEDULES: dict[str, type[LinearBetas | CosineBetas]] = {"linear": LinearBetas, "cosine": CosineBetas}
 RANGE = (-1.0, 1.0)
 """Of pictures, black to white."""
@@ -35,6 +36,7 @@ class Description:
 
     channels, size   of pictures in -1..1     data      their name         classes   that it can be asked for
     schedule         "linear" or "cosine"     noise_steps                  steps     T of a spiking network, 1 of an ANN
+    answer           what the network predicts: "noise" or "velocity" (`denoiser.py`)
     """
 
     channels: int
@@ -44,6 +46,7 @@ class Description:
     classes: int = 0
     schedule: str = "linear"
     noise_steps: int = 1000
+    answer: str = "noise"
 
     def __post_init__(self) -> None:
         for name in ("channels", "size", "steps", "noise_steps"):
@@ -52,6 +55,9 @@ class Description:
         if self.schedule not in SCHEDULES:
             rule = f"one of {', '.join(SCHEDULES)}"
             raise ParameterError(must("diffusion.schedule", rule, self.schedule, nearest(self.schedule, SCHEDULES)))
+        if self.answer not in ANSWERS:
+            rule = f"one of {', '.join(ANSWERS)}"
+            raise ParameterError(must("diffusion.answer", rule, self.answer, nearest(self.answer, ANSWERS)))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -65,7 +71,7 @@ class Description:
 
 @dataclass(frozen=True, eq=False)
 class DiffusionModel:
-    """A network that predicts noise, and what it was trained on; `chip`: the content hash of the chip that it is on."""
+    """A network that predicts noise or velocity, and what it was trained on; `chip`: the content hash of the chip that it is on."""
 
     network: Network
     about: Description
@@ -80,7 +86,8 @@ class DiffusionModel:
     ) -> NetworkDenoiser:
         """What samplers ask. threshold: all neurons' times this, or some layers' by name (`with_thresholds`)."""
         network = self.network if threshold == 1.0 else with_thresholds(self.network, threshold)
-        return NetworkDenoiser(network, self.about.steps, self.about.classes, None, ids, ledger)
+        velocity = self.about.whole_schedule() if self.about.answer == "velocity" else None
+        return NetworkDenoiser(network, self.about.steps, self.about.classes, None, ids, ledger, velocity)
 
     def with_network(self, network: Network, steps: int | None = None, chip: str = "") -> DiffusionModel:
         """Another network of the same pictures: converted, tuned or on a chip; T where it changed."""
@@ -107,6 +114,8 @@ class DiffusionModel:
             raise ArtefactError(must("model", rule, str(where), "train one"))
         about = read_json(where / "diffusion.json")
         known = {f.name for f in fields(Description)}
+        if isinstance(about, dict):
+            about = {"answer": "noise", **about}  # files of before there were others
         if not isinstance(about, dict) or about.get("format") != FORMAT or set(about) != {"format", *known}:
             rule = f"format {FORMAT} with {', '.join(sorted(known))}"
             raise ArtefactError(must(str(where / "diffusion.json"), rule, about, "save it with this version"))

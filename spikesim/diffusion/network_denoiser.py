@@ -14,6 +14,8 @@ from ..engine import run
 from ..errors import ParameterError, ShapeError, must
 from ..execution import Engine, Fused
 from ..network import Network, NetworkState
+from .denoiser import noise_of_velocity
+from .schedule import Schedule
 
 SECOND = 2**40
 """Added to numbers of pictures that are shown a second time at once."""
@@ -56,6 +58,7 @@ class NetworkDenoiser:
     classes   that it learned                             engine   dense by default: a U-Net's activity is high
     ids       (B,) numbers of the pictures, by which a chip's reads are drawn, anew at every time; None: rows' numbers
     ledger    counts what all calls do
+    velocity  the schedule that it was trained on, where it answers the velocity (`denoiser.py`); None: it answers the noise
     """
 
     network: Network
@@ -64,6 +67,7 @@ class NetworkDenoiser:
     engine: Engine | None = None
     ids: np.ndarray | None = None
     ledger: Ledger | None = None
+    velocity: Schedule | None = None
 
     def __post_init__(self) -> None:
         check(self, "steps", at_least=1, integer=True)
@@ -76,7 +80,9 @@ class NetworkDenoiser:
             self.network, shown, steps=self.steps, state=begin, engine=self.engine or Fused(),
             sample_ids=self._ids(len(x)), ledger=self.ledger,
         )  # fmt: skip
-        return found.readout
+        if self.velocity is None:
+            return found.readout
+        return noise_of_velocity(x, found.readout, torch.as_tensor(self.velocity.alphas_bar)[t])
 
     def _ids(self, count: int) -> np.ndarray | None:
         """Numbers of so many rows: of guidance, which shows every picture twice, the second half has its own."""

@@ -1,8 +1,9 @@
-"""Training a denoiser: noised pictures, and the loss |eps - eps^|^2, for the loop that trains everything else.
+"""Training a denoiser: noised pictures, and the loss |eps - eps^|^2 or |v - v^|^2, for the loop that trains everything else.
 
     x = sqrt(abar_k) x_0 + sqrt(1 - abar_k) eps,      k uniform, eps standard normal, drawn anew every epoch
 
-Ho et al., NeurIPS 2020, algorithm 1; conditions left out with some probability: Ho and Salimans 2022.
+Ho et al., NeurIPS 2020, algorithm 1; v: Salimans and Ho, ICLR 2022; conditions left out with some probability: Ho and
+Salimans 2022.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..errors import ArtefactError, ParameterError, ShapeError, must
 from ..network import Network
 from ..training.batches import Batch
 from ..training.losses import Loss
+from .denoiser import velocity
 from .network_denoiser import planes
 from .schedule import Schedule
 from .unet import TAIL
@@ -30,11 +32,12 @@ from .unet import TAIL
 
 @dataclass(frozen=True, eq=False)
 class NoisedBatches:
-    """Batches of noised pictures: x (B, C + 1 (+ 1), H, W) as `planes`, and the noise in them (B, C, H, W) as labels.
+    """Batches of noised pictures: x (B, C + 1 (+ 1), H, W) as `planes`, and what is to be predicted (B, C, H, W) as labels.
 
     pictures   (N, C, H, W)        labels  (N,) their classes, where the network learns them
     per_epoch  pictures of an epoch, another choice each; 0: all      flip  half of them left to right
     without    share of pictures whose class is left out (for classifier-free guidance)
+    answer     what that is: the "noise" in them, or their "velocity" (`denoiser.py`)
     """
 
     pictures: Tensor
@@ -45,6 +48,7 @@ class NoisedBatches:
     per_epoch: int = 0
     without: float = 0.1
     flip: bool = False
+    answer: str = "noise"
 
     def __post_init__(self) -> None:
         check(self, "batch_size", at_least=1, integer=True)
@@ -78,12 +82,15 @@ class NoisedBatches:
                 none = torch.rand(len(x0), generator=drawn) < self.without
                 condition = torch.where(none, self.classes, self.labels[rows])
             x = planes(self.schedule.noised(x0, k, noise), times[k], condition, self.classes)
-            yield Batch(x, noise, np.asarray(rows))
+            wanted = (
+                noise if self.answer == "noise" else velocity(x0, noise, torch.as_tensor(self.schedule.alphas_bar)[k])
+            )
+            yield Batch(x, wanted, np.asarray(rows))
 
 
 @dataclass(frozen=True)
-class NoisePrediction(Loss):
-    """The mean squared error of the predicted noise; scored by the share of the noise's variance that it explains."""
+class DenoisingLoss(Loss):
+    """The mean squared error of the answer; scored by the share of what was asked for that it explains."""
 
     steps: int = 1
     scored: ClassVar[str] = "explained"
@@ -101,7 +108,7 @@ class NoisePrediction(Loss):
         return x.expand(self.steps, *x.shape)
 
     def score(self, scores: Tensor, labels: Tensor) -> float:
-        """1 - |eps - eps^|^2 / |eps|^2."""
+        """1 - |a - a^|^2 / |a|^2, a the noise or the velocity."""
         return float(1 - (scores - labels).square().mean() / labels.square().mean())
 
 

@@ -6,7 +6,7 @@ import torch
 
 from spikesim import diffusion
 from spikesim.core.seeds import Seeds
-from spikesim.diffusion import NoisedBatches, NoisePrediction
+from spikesim.diffusion import DenoisingLoss, NoisedBatches
 from spikesim.diffusion.experiment import DiffusionExperiment
 from spikesim.diffusion.model import DiffusionModel, pictures
 from spikesim.errors import ArtefactError, ParameterError, ShapeError
@@ -43,7 +43,7 @@ def test_classes_are_left_out_as_often_as_asked():
 
 def test_the_score_is_the_share_of_the_noise_that_is_explained():
     noise = torch.randn(8, 1, 4, 4)
-    loss = NoisePrediction(1)
+    loss = DenoisingLoss(1)
     assert loss.score(noise, noise) == 1
     assert loss.score(torch.zeros_like(noise), noise) == 0
 
