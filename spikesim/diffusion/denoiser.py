@@ -16,7 +16,17 @@ import torch
 from torch import Tensor
 
 from ..core.params import number
-from ..errors import ParameterError, ShapeError, must
+from ..errors import ParameterError, ShapeError, must, nearest
+
+ANSWERS = ("noise", "velocity")
+"""What networks are trained to predict."""
+
+
+def must_be_answer(owner: str, answer: str) -> None:
+    """ParameterError for an answer that there is not."""
+    if answer not in ANSWERS:
+        rule = f"one of {', '.join(ANSWERS)}"
+        raise ParameterError(must(f"{owner}.answer", rule, answer, nearest(answer, ANSWERS)))
 
 
 class Denoiser(Protocol):

@@ -19,12 +19,12 @@ from ..core.params import check
 from ..errors import ArtefactError, ParameterError, ShapeError, must, nearest
 from ..fingerprint import fingerprint
 from ..network import Network
+from .denoiser import must_be_answer
 from .network_denoiser import NetworkDenoiser, plane_count
 from .schedule import CosineBetas, LinearBetas, Schedule
 from .threshold_guidance import with_thresholds
 
 FORMAT = 1
-ANSWERS = ("noise", "velocity")
 SCHEDULES: dict[str, type[LinearBetas | CosineBetas]] = {"linear": LinearBetas, "cosine": CosineBetas}
 RANGE = (-1.0, 1.0)
 """Of pictures, black to white."""
@@ -55,9 +55,7 @@ class Description:
         if self.schedule not in SCHEDULES:
             rule = f"one of {', '.join(SCHEDULES)}"
             raise ParameterError(must("diffusion.schedule", rule, self.schedule, nearest(self.schedule, SCHEDULES)))
-        if self.answer not in ANSWERS:
-            rule = f"one of {', '.join(ANSWERS)}"
-            raise ParameterError(must("diffusion.answer", rule, self.answer, nearest(self.answer, ANSWERS)))
+        must_be_answer("diffusion", self.answer)
 
     @property
     def shape(self) -> tuple[int, int, int]:

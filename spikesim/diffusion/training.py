@@ -24,7 +24,7 @@ from ..errors import ArtefactError, ParameterError, ShapeError, must
 from ..network import Network
 from ..training.batches import Batch
 from ..training.losses import Loss
-from .denoiser import velocity
+from .denoiser import must_be_answer, velocity
 from .network_denoiser import planes
 from .schedule import Schedule
 from .unet import TAIL
@@ -54,6 +54,7 @@ class NoisedBatches:
         check(self, "batch_size", at_least=1, integer=True)
         check(self, "per_epoch", at_least=0, at_most=len(self.pictures), integer=True)
         check(self, "without", at_least=0, at_most=1)
+        must_be_answer("NoisedBatches", self.answer)
         if self.pictures.ndim != 4 or not len(self.pictures):
             raise ShapeError(must("NoisedBatches.pictures", "(N, C, H, W), at least one", tuple(self.pictures.shape)))
         if self.classes and (self.labels is None or len(self.labels) != len(self.pictures)):
