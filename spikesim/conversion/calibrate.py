@@ -14,7 +14,7 @@ from ..layers.quantised import QuantisedReLU
 from ..neurons import Neuron
 from .assembly import assemble
 from .draft import Draft, Node
-from .layerwise import layer_by_layer
+from .layerwise import layer_by_layer, mean_spikes, spikes_of
 
 SAMPLES = 128
 """Calibration inputs that networks are walked through with."""
@@ -53,9 +53,9 @@ class LightCalibration(Walk):
 
         def adjusted(name: str, neuron: Neuron, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
             if name in kept:
-                return neuron(drive)[0]  # type: ignore[no-any-return]
+                return spikes_of(neuron, drive)
             found[name] = channel_mean(_missing(neuron, drive, wanted, unit))
-            return neuron(drive + found[name] * _scale(neuron, unit))[0]  # type: ignore[no-any-return]
+            return spikes_of(neuron, drive, added=found[name] * _scale(neuron, unit))
 
         walked(draft, self.steps, self.samples, adjusted)
         return with_currents(draft, found)
@@ -73,8 +73,7 @@ class PotentialCalibration(Walk):
 
         def adjusted(name: str, neuron: Neuron, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
             found[name] = self.steps * _missing(neuron, drive, wanted, unit).mean(0)
-            state = neuron.initial_state(drive.shape[1:], drive)
-            return neuron(drive, state._replace(v=state.v + found[name] * _scale(neuron, unit)))[0]  # type: ignore[no-any-return]
+            return spikes_of(neuron, drive, more_v=found[name] * _scale(neuron, unit))
 
         walked(draft, self.steps, self.samples, adjusted)
         nodes = [n for n in draft.neurons() if n.name in found]
@@ -112,7 +111,7 @@ def with_currents(draft: Draft, found: Mapping[str, Tensor]) -> Draft:
 
 def _missing(neuron: Any, drive: Tensor, wanted: Tensor, unit: Tensor) -> Tensor:
     """a - unit sum_t s_t / T, (B, *shape)."""
-    return wanted - unit * neuron(drive)[0].mean(0)  # type: ignore[no-any-return]
+    return wanted - unit * mean_spikes(neuron, drive)
 
 
 def _scale(neuron: Any, unit: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..layers.quantised import QuantisedReLU
 from .calibrate import Walk, channel_mean, walked, with_currents
 from .draft import Draft, Node, Threshold
+from .layerwise import mean_spikes, spikes_of
 
 SHARES = (-0.25, 0.0, 0.25, 0.5)
 """First membranes that are tried, as shares of the threshold."""
@@ -51,14 +52,14 @@ class FittedNeurons(Walk):
                 return node.neuron.made(neuron.threshold * scale, neuron.threshold * scale * share)
 
             def said(scale: Tensor, share: Tensor) -> Tensor:
-                return made(scale, share)(drive[:, :TRIED])[0].mean(0) * (unit * scale)  # type: ignore[no-any-return]
+                return mean_spikes(made(scale, share), drive[:, :TRIED]) * (unit * scale)
 
             scale, share = _least(said, wanted[:TRIED], tuple(_scales(node, ceilings.get(name))))
             best = made(scale, share)
-            lacking = channel_mean(wanted - unit * scale * best(drive)[0].mean(0))
+            lacking = channel_mean(wanted - unit * scale * mean_spikes(best, drive))
             fitted[name], currents[name] = _with(node, scale, share, wanted), lacking
             # what leaves stays in units of the threshold as it was, which the layers after have taken in
-            return best(drive + lacking * (neuron.threshold / unit))[0] * scale  # type: ignore[no-any-return]
+            return spikes_of(best, drive, added=lacking * (neuron.threshold / unit)).mul_(scale)
 
         walked(draft, self.steps, self.samples, adjusted)
         return with_currents(draft.changed(*fitted.values()), currents)

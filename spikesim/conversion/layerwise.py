@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..network import INPUT, Network
 from ..neurons import Neuron
+
+TOGETHER = 2**24
+"""Numbers of an input that a layer or a neuron is shown at once (64 MB: large enough to be given back when it is freed)."""
 
 Adjusted = Callable[[str, Neuron, Tensor], Tensor]
 """(name, neuron, its drive (T, B, *shape)) -> its spikes (T, B, *shape), which go on to the next layers."""
@@ -31,10 +35,40 @@ def layer_by_layer(network: Network, x: Tensor, adjusted: Adjusted) -> None:
                 del values[source]
 
 
+def spikes_of(neuron: Neuron, drive: Tensor, added: Tensor | None = None, more_v: Tensor | None = None) -> Tensor:
+    """Spikes (T, B, *shape) of a drive, what is `added` to it at every step, and to its first membranes, both (*shape)."""
+    made = None
+    for here in _parts(drive, 1):
+        part = drive[:, here] if added is None else drive[:, here] + added
+        state = neuron.initial_state(part.shape[1:], part)
+        found, _ = neuron(part, state if more_v is None else state._replace(v=state.v + more_v))
+        made = torch.empty_like(drive) if made is None else made
+        made[:, here] = found
+    assert made is not None
+    return made
+
+
+def mean_spikes(neuron: Neuron, drive: Tensor) -> Tensor:
+    """Means over time (B, *shape) of the spikes of a drive (T, B, *shape)."""
+    return torch.cat([neuron(drive[:, here])[0].mean(0) for here in _parts(drive, 1)])
+
+
+def _parts(x: Tensor, along: int) -> list[slice]:
+    """Slices along one of its first two dimensions, of TOGETHER numbers or a single one."""
+    each = max(1, TOGETHER * x.shape[along] // max(1, x.numel()))
+    return [slice(low, low + each) for low in range(0, x.shape[along], each)]
+
+
 def _run(module: nn.Module, parts: list[Tensor]) -> Tensor:
     joins = bool(getattr(module, "joins", False))
     given: list[Any] = parts if joins else [sum(parts[1:], parts[0])]
     if hasattr(module, "initial_state"):
         return module(tuple(given) if joins else given[0])[0]  # type: ignore[no-any-return]
-    shape = given[0].shape[:2]
-    return module(*(part.flatten(0, 1) for part in given)).unflatten(0, shape)  # type: ignore[no-any-return]
+    made, steps = None, given[0].shape[0]
+    for here in _parts(given[0], 0):
+        shown = [part[here] for part in given]
+        found = module(*(part.flatten(0, 1) for part in shown)).unflatten(0, shown[0].shape[:2])
+        made = found.new_empty((steps, *found.shape[1:])) if made is None else made
+        made[here] = found
+    assert made is not None
+    return made
