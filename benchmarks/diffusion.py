@@ -1,7 +1,8 @@
 """Spiking diffusion on MNIST at 16 x 16: how good pictures are, and what helps, from the same initial noise for all.
 
     SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT         # trains the models first (resumable)
-    SPIKESIM_SHARED=DIR DIFFUSION=OUT python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
+    DIFFUSION_SEED=1 SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT1 snn ann      # other weights, other batches
+    SPIKESIM_SHARED=DIR DIFFUSION=OUT:OUT1 python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
     DIFFUSION_SETS="snn;ann" ...                                          # only these sets
 
 quality    one row per set: Frechet and kernel distance of the features of mnist-8.onnx (last hidden layer) from test digits,
@@ -35,6 +36,7 @@ from spikesim.diffusion.sampling import BATCH
 
 SCALES = (2.0, 3.0, 4.0)
 SEED, TUNING = 1, diffusion.Tuning(60, 32, 1e-3)
+SWEPT, SWEPT_FACTORS = 256, (0.99, 0.995, 1.0, 1.005, 1.01)
 FACTORS = (0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 1.0, 1.002, 1.005, 1.01, 1.02, 1.05, 1.1)
 
 
@@ -51,41 +53,52 @@ class Set:
 SETS = {
     "snn": Set("snn", 2000),
     "ann": Set("ann", 2000),
-    "rounding": Set("rounding", 2000),
     "relu": Set("relu", 640),
+    "snn-noise": Set("snn-noise", 2000),
+    "ann-noise": Set("ann-noise", 2000),
     "asked": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0), "asked"),
     "asked, guidance 2": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0)),
-    "asked, unguided": Set("classes", 320, Sampling(labels=tuple(range(10)))),
     "tsm": Set("tsm", 640),
     "longer": Set("longer", 640),
-    "guided": Set("snn", 320, made="guided"),
-    "converted": Set("quantised", 320, made="converted"),
-    "finetuned": Set("quantised", 320, made="finetuned"),
-    "quantised": Set("quantised", 320),
-    "steps 10": Set("snn", 320, Sampling(steps=10)),
-    "steps 20": Set("snn", 320, Sampling(steps=20)),
-    "steps 100": Set("snn", 320, Sampling(steps=100)),
+    "eight": Set("eight", 640),
+    "guided": Set("snn", 640, made="guided"),
+    "swept": Set("snn", 640, made="swept"),
+    "converted": Set("quantised", 640, made="converted"),
+    "finetuned": Set("quantised", 640, made="finetuned"),
+    "quantised": Set("quantised", 640),
+    "steps 10": Set("snn", 640, Sampling(steps=10)),
+    "steps 20": Set("snn", 640, Sampling(steps=20)),
+    "steps 100": Set("snn", 640, Sampling(steps=100)),
+    "steps 200": Set("snn", 640, Sampling(steps=200)),
 }
 PAIRS = [
-    ("snn", "ann"), ("rounding", "ann"), ("rounding", "snn"), ("relu", "ann"), ("snn", "relu"),
-    ("asked", "asked, guidance 2"), ("asked", "asked, unguided"), ("tsm", "snn"), ("tsm", "longer"), ("guided", "snn"),
-    ("finetuned", "converted"), ("finetuned", "snn"), ("steps 10", "snn"), ("steps 20", "snn"), ("steps 100", "snn"),
+    ("snn", "ann"), ("relu", "ann"), ("snn", "relu"), ("snn-noise", "ann-noise"), ("snn", "snn-noise"), ("ann", "ann-noise"),
+    ("snn", "ann-noise"), ("asked", "asked, guidance 2"), ("tsm", "longer"), ("tsm", "snn"), ("eight", "longer"),
+    ("guided", "snn"), ("swept", "snn"), ("finetuned", "converted"), ("finetuned", "snn"), ("steps 10", "snn"), ("steps 20", "snn"),
+    ("steps 100", "snn"), ("steps 200", "snn"),
 ]  # fmt: skip
+AGAIN = ("snn", "ann")
+"""What is measured of other training seeds."""
 
 
 def measure() -> list[dict[str, Any]]:
     """Quality of every set, then every pair."""
     torch.set_num_threads(1)
-    out, wanted = Path(os.environ["DIFFUSION"]), os.environ.get("DIFFUSION_SETS", "")
+    folders, wanted = list(map(Path, os.environ["DIFFUSION"].split(os.pathsep))), os.environ.get("DIFFUSION_SETS", "")
     chosen = [name for name in SETS if not wanted or name in wanted.split(";")]
-    for name in chosen:
-        pictures(name, out)
+    cases: list[dict[str, Any]] = []
+    for seed, out in enumerate(folders):
+        names = [name for name in chosen if not seed or name in AGAIN]
+        for name in names:
+            pictures(name, out)
+        pairs = [pair for pair in PAIRS if set(pair) <= set(names)]
+        cases += [{"set": n, "seed": seed} for n in names] + [{"a": a, "b": b, "seed": seed} for a, b in pairs]
     root = shared()
     looks = classifier()
     training, real = data("train", root), data("test", root)
 
     def measured(case: dict[str, Any]) -> dict[str, Any]:
-        started = time.perf_counter()
+        started, out = time.perf_counter(), folders[case["seed"]]
         if "set" in case:
             made = pictures(case["set"], out)
             found: Any = diffusion.quality(made, real, looks, training=training, seeds=ss.Seeds(2))
@@ -97,8 +110,7 @@ def measure() -> list[dict[str, Any]]:
         found = diffusion.compared(a, b, real, looks, seeds=ss.Seeds(2))
         return {"samples": n, "compared": found.as_dict(), "seconds": time.perf_counter() - started}
 
-    pairs = [(a, b) for a, b in PAIRS if a in chosen and b in chosen]
-    return resumed("diffusion", [{"set": n} for n in chosen] + [{"a": a, "b": b} for a, b in pairs], measured)
+    return resumed("diffusion", cases, measured)
 
 
 def read_as_asked(looks: diffusion.Classifier, made: Tensor, labels: tuple[int, ...]) -> float:
@@ -151,6 +163,21 @@ def guided(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
     return model, replace(sampling, threshold=found.threshold), about
 
 
+def swept(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
+    """With the threshold whose pictures of other noise are nearest to training digits (Frechet), SWEPT of each factor."""
+    looks = classifier()
+    real = looks.seen(data("train", shared())[512:10512])[0]
+
+    def judge(made: Tensor) -> float:
+        return diffusion.frechet(looks.seen(made)[0], real, features=looks.name).value
+
+    found = diffusion.swept(
+        model, sampling, judge, seeds=ss.Seeds(SEED).child("validation"), count=SWEPT, factors=SWEPT_FACTORS
+    )
+    about = {"threshold": found.threshold, "distance": found.value, "unchanged": found.unchanged, "tried": found.tried}
+    return model, replace(sampling, threshold=found.threshold), about
+
+
 def asked(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
     """With the scale of guidance at which the classifier is sure of most pictures of other noise, 64 of each scale."""
     looks = classifier()
@@ -176,7 +203,7 @@ def finetuned(model: DiffusionModel, sampling: Sampling, out: Path) -> Made:
 
 
 MADE: dict[str, Callable[[DiffusionModel, Sampling, Path], Made]] = {
-    "": plain, "asked": asked, "guided": guided, "converted": converted, "finetuned": finetuned
+    "": plain, "asked": asked, "guided": guided, "swept": swept, "converted": converted, "finetuned": finetuned
 }  # fmt: skip
 
 

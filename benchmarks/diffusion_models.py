@@ -1,17 +1,18 @@
 """The models of the diffusion study, trained one after the other into a folder; a stopped run goes on.
 
-    SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT [NAME ...]
+    SPIKESIM_SHARED=DIR [DIFFUSION_SEED=1] python -m benchmarks.diffusion_models OUT [NAME ...]
 
 MNIST as 16 x 16 pixels, U-Net of width 32, multipliers 1-2-2, two blocks, T = 4. Some minutes of one core for each (`seconds`).
 
+All answer the velocity (`spikesim/diffusion/denoiser.py`), but for those named "-noise", which answer the noise as published.
+
 relu        the spiking net's layers with ReLU and batch normalisation: what it starts from
 snn         spiking, from relu's weights
-rounding    spiking neurons of threshold 2 that are reset by subtraction and start at 1, from relu's weights
 classes     snn that learns what digit it is asked for
 tsm         snn with temporal scales, trained on a little: the second stage
-longer      snn trained on by as much without them: what tsm is compared with
+longer      snn trained on by as much without them: what tsm and eight are compared with
+eight       snn at T = 8, trained on by as much
 ann         SiLU and group normalisation, from nothing, as many pictures as relu and snn together saw
-relu-v, snn-v, ann-v   relu, snn and ann that answer the velocity, trained as much
 quantised   relu with a quantised activation of 3 levels, trained on: what is converted at T = 3
 """
 
@@ -49,21 +50,23 @@ class Model:
     start: str = ""
 
 
-ANN: dict[str, Any] = {"activation": "relu", "steps": 1}
 VELOCITY: dict[str, Any] = {"answer": "velocity"}
+BATCH_ANN: dict[str, Any] = {"activation": "relu", "steps": 1}
+GROUP_ANN: dict[str, Any] = {"activation": "swish", "steps": 1, "norm": "group"}
+SLOWER: dict[str, Any] = {"learning_rate": 1e-3}
 AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
 MODELS = {
-    "relu": Model(30, ANN),
-    "snn": Model(24, {}, {"learning_rate": 1e-3}, "relu"),
-    "rounding": Model(16, {"threshold": 2.0, "reset": "subtraction"}, {"learning_rate": 1e-3}, "relu"),
-    "classes": Model(9, {"conditional": True}, {"learning_rate": 1e-3}, "snn"),
-    "tsm": Model(3, {"temporal": True}, AGAIN, "snn"),
-    "longer": Model(3, {}, AGAIN, "snn"),
-    "ann": Model(54, {**ANN, "activation": "swish", "norm": "group"}),
-    "relu-v": Model(30, {**ANN, **VELOCITY}),
-    "snn-v": Model(24, VELOCITY, {"learning_rate": 1e-3}, "relu-v"),
-    "ann-v": Model(54, {**ANN, **VELOCITY, "activation": "swish", "norm": "group"}),
-    "quantised": Model(10, {**ANN, "activation": "quantised"}, {"learning_rate": 1e-3}, "relu"),
+    "relu": Model(30, {**BATCH_ANN, **VELOCITY}),
+    "snn": Model(24, VELOCITY, SLOWER, "relu"),
+    "classes": Model(9, {**VELOCITY, "conditional": True}, SLOWER, "snn"),
+    "tsm": Model(3, {**VELOCITY, "temporal": True}, AGAIN, "snn"),
+    "longer": Model(3, VELOCITY, AGAIN, "snn"),
+    "eight": Model(3, {**VELOCITY, "steps": 8}, AGAIN, "snn"),
+    "ann": Model(54, {**GROUP_ANN, **VELOCITY}),
+    "quantised": Model(10, {**BATCH_ANN, **VELOCITY, "activation": "quantised"}, SLOWER, "relu"),
+    "relu-noise": Model(30, BATCH_ANN),
+    "snn-noise": Model(24, {}, SLOWER, "relu-noise"),
+    "ann-noise": Model(54, GROUP_ANN),
 }
 
 
@@ -97,4 +100,4 @@ def train(name: str, out: Path, seed: int = 0) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     for wanted in sys.argv[2:] or MODELS:
-        train(wanted, Path(sys.argv[1]))
+        train(wanted, Path(sys.argv[1]), int(os.environ.get("DIFFUSION_SEED", "0")))

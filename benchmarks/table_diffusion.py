@@ -20,7 +20,8 @@ def sets(rows: list[Row]) -> str:
         sure, classes, near = q["sure"], q["classes"]["sampled"], q["neighbours"]
         lines.append(
             [
-                row["set"], str(q["samples"]), interval(q["frechet"]), interval(q["kernel"], 3), percent(sure["sampled"]["share"]),
+                named(row, row["set"]), str(q["samples"]), interval(q["frechet"]), interval(q["kernel"], 3),
+                percent(sure["sampled"]["share"]),
                 f"{sure['sampled']['share'] / sure['real']['share']:.2f}", number(classes["factor"], 1), percent(near["nearer"]),
             ]
         )  # fmt: skip
@@ -59,12 +60,17 @@ def pairs(rows: list[Row]) -> str:
         )
         lines.append(
             [
-                f"{row['a']}, {row['b']}", str(row["samples"]), f"{c['a']:.1f}, {c['b']:.1f}", f"{c['a'] / c['b']:.2f}",
+                named(row, f"{row['a']}, {row['b']}"), str(row["samples"]), f"{c['a']:.1f}, {c['b']:.1f}", f"{c['a'] / c['b']:.2f}",
                 f"{c['difference']:+.2f} [{low:+.2f}, {high:+.2f}]", verdict,
             ]
         )  # fmt: skip
     head = ["first, second", "n", "Fréchet", "ratio", "first - second", "interval excludes 0"]
     return markdown(head, lines)
+
+
+def named(row: Row, name: str) -> str:
+    """With the training seed, where it is not the first."""
+    return f"{name} (seed {row['seed']})" if row["seed"] else name
 
 
 def interval(found: Row, digits: int = 1) -> str:

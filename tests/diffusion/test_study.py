@@ -10,7 +10,7 @@ import torch
 
 from benchmarks import diffusion as study
 from benchmarks import diffusion_models, diffusion_speed, diffusion_step
-from spikesim.diffusion import Sampling, Tuning, UNet
+from spikesim.diffusion import Sampling, Tuning, UNet, classifier_of
 from spikesim.diffusion.experiment import training_images
 
 TINY = {
@@ -24,7 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A study of two models, and pictures of embedded digits."""
     digits, _, _ = training_images("digits", 8)
     monkeypatch.setattr(diffusion_models, "COMMON", TINY)
-    ann = diffusion_models.ANN
+    ann = diffusion_models.BATCH_ANN
     models = {
         "relu": diffusion_models.Model(1, ann),
         "snn": diffusion_models.Model(1, {}, {}, "relu"),
@@ -36,8 +36,13 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     )
     monkeypatch.setattr(study, "BATCH", 8)
     monkeypatch.setattr(study, "FACTORS", (0.9, 1.0))
+    monkeypatch.setattr(study, "SWEPT_FACTORS", (1.0, 1.05))
     monkeypatch.setattr(study, "TUNING", Tuning(2, 8, 1e-3))
     monkeypatch.setattr(study, "shared", lambda: None)
+    reader = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4), torch.nn.Linear(4, 10))
+    looks = classifier_of(reader, "1", shape=(1, 8, 8), name="untrained")
+    monkeypatch.setattr(study, "classifier", lambda: looks)
+    monkeypatch.setattr(study, "SWEPT", 16)
     monkeypatch.setattr(study, "data", lambda part, root: digits)
     return tmp_path
 
@@ -51,7 +56,7 @@ def test_models_are_trained_once_with_what_they_start_from(small: Path, capsys: 
     assert not capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["snn", "guided", "finetuned"])
+@pytest.mark.parametrize("name", ["snn", "guided", "swept", "finetuned"])
 def test_sets_are_sampled_and_found_again(small: Path, name: str) -> None:
     diffusion_models.train(study.SETS[name].model, small)
     made = study.pictures(name, small)
