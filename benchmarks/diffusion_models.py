@@ -42,12 +42,13 @@ TRAINING: dict[str, Any] = {"learning_rate": 2e-3, "weight_decay": 0.0, "ema": 0
 
 @dataclass(frozen=True)
 class Model:
-    """How one is made: settings beside the common ones, epochs, and what it starts from."""
+    """How one is made: settings beside the common ones, epochs, what it starts from, and whose answers it learns."""
 
     epochs: int
     settings: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     start: str = ""
+    teacher: str = ""
 
 
 VELOCITY: dict[str, Any] = {"answer": "velocity"}
@@ -73,8 +74,8 @@ MODELS = {
 def experiment_of(name: str, out: Path) -> tuple[DiffusionExperiment, Training]:
     """Its settings."""
     model = MODELS[name]
-    start = str(out / model.start) if model.start else ""
-    settings = DiffusionExperiment.of(**COMMON, **model.settings, start=start)
+    others = {name: str(out / found) for name in ("start", "teacher") if (found := getattr(model, name))}
+    settings = DiffusionExperiment.of(**COMMON, **model.settings, **others)
     return settings, Training(epochs=model.epochs, **{**TRAINING, **model.training})
 
 
@@ -83,8 +84,9 @@ def train(name: str, out: Path, seed: int = 0) -> None:
     where = out / name
     if (where / "model" / "diffusion.json").exists():
         return
-    if MODELS[name].start:
-        train(MODELS[name].start, out, seed)
+    for other in (MODELS[name].start, MODELS[name].teacher):
+        if other:
+            train(other, out, seed)
     settings, training = experiment_of(name, out)
     where.mkdir(parents=True, exist_ok=True)
     model, history = settings.run(

@@ -8,6 +8,7 @@ steps = 4                   # T of a spiking network
 conditional = true          # learn the classes
 answer = "noise"            # what it predicts: or "velocity"
 start = "OUT-OF-ANOTHER"    # weights to start from: of an ANN of the same layers, or without temporal scales
+teacher = "OUT-OF-ANOTHER"  # learn what this model answers, not the noise that was drawn
 [training]
 epochs = 10
 ema = 0.999
@@ -27,6 +28,7 @@ from ..core.params import check
 from ..core.seeds import Seeds
 from ..datasets import load, load_images
 from ..errors import ArtefactError, ParameterError, must
+from ..network import Network
 from ..training import Epoch, Step, Training, fit
 from ..training.tables import known_keys, must_be_tables, read_tables
 from .model import Description, DiffusionModel, pictures
@@ -41,6 +43,7 @@ class DiffusionExperiment:
     answer       "noise", or "velocity" (`denoiser.py`)
     limit        first training images that are used, 0: all      validation   images held back from them
     conditional  whether classes are learned                       start        folder of a model to start from, "": none
+    teacher      folder of a model of any layers whose answers are learned, "": none
     """
 
     net: UNet = UNet()
@@ -56,6 +59,7 @@ class DiffusionExperiment:
     limit: int = 0
     validation: int = 0
     start: str = ""
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         check(self, "limit", at_least=0, integer=True)
@@ -95,12 +99,7 @@ class DiffusionExperiment:
         images, labels, classes = training_images(self.data, self.net.size, limit=self.limit, root=root)
         about = self.about(images.shape[1], classes if self.conditional else 0)
         network = replace(self.net, channels=about.channels, classes=about.classes).network(seeds.child("weights"))
-        if self.start:
-            begun = DiffusionModel.load(self.start)
-            if begun.about.answer != self.answer:
-                rule = f"a model that answers {self.answer}, as this one"
-                raise ArtefactError(must("DiffusionExperiment.start", rule, begun.about.answer, "set answer alike"))
-            warm_start(network, begun.network, readout_gain(about.steps) / readout_gain(begun.about.steps))
+        self._start(network, about)
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         schedule, held = about.whole_schedule(), self.validation
         if held >= len(images):
@@ -108,14 +107,37 @@ class DiffusionExperiment:
             raise ParameterError(must("DiffusionExperiment.validation", rule, held))
         options: dict[str, Any] = {"classes": about.classes, "without": self.without, "answer": self.answer}
         batches = NoisedBatches(
-            images[held:], schedule, self.batch_size, labels[held:], per_epoch=self.per_epoch, flip=self.flip, **options
-        )
+            images[held:], schedule, self.batch_size, labels[held:], per_epoch=self.per_epoch, flip=self.flip,
+            teacher=self._teacher(about), **options,
+        )  # fmt: skip
         validation = NoisedBatches(images[:held], schedule, self.batch_size, labels[:held], **options) if held else None
         history = fit(
             network, batches, DenoisingLoss(about.steps), training, seeds=seeds, validation=validation,
             checkpoint=checkpoint, watch=watch, watch_steps=watch_steps,
         )  # fmt: skip
         return DiffusionModel(network.requires_grad_(False), about), history
+
+    def _start(self, network: Network, about: Description) -> None:
+        """Its weights; ArtefactError where it has other layers or answers."""
+        if not self.start:
+            return
+        begun = DiffusionModel.load(self.start)
+        if begun.about.answer != self.answer:
+            rule = f"a model that answers {self.answer}, as this one"
+            raise ArtefactError(must("DiffusionExperiment.start", rule, begun.about.answer, "set answer alike"))
+        warm_start(network, begun.network, readout_gain(about.steps) / readout_gain(begun.about.steps))
+
+    def _teacher(self, about: Description) -> Callable[..., Tensor] | None:
+        """Its answers; ArtefactError where it learned other pictures, classes, noise or answers."""
+        if not self.teacher:
+            return None
+        model = DiffusionModel.load(self.teacher)
+        theirs = replace(model.about, steps=about.steps, data=about.data)
+        if theirs != about:
+            rule = "a model of the same pictures, classes, schedule and answer"
+            raise ArtefactError(must("DiffusionExperiment.teacher", rule, theirs, f"one like {about}"))
+        model.network.requires_grad_(False)
+        return model.denoiser().answer
 
 
 NET = {f.name: f.default for f in fields(UNet) if f.name not in ("channels", "classes")}

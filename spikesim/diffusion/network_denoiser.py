@@ -74,15 +74,20 @@ class NetworkDenoiser:
         check(self, "classes", at_least=0, integer=True)
 
     def __call__(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        answer = self.answer(x, t, condition)
+        if self.velocity is None:
+            return answer
+        return noise_of_velocity(x, answer, torch.as_tensor(self.velocity.alphas_bar)[t])
+
+    def answer(self, x: Tensor, t: Tensor, condition: Tensor | None = None) -> Tensor:
+        """What the network says (B, C, H, W), noise or velocity."""
         shown = planes(x, t, condition, self.classes)
         begin = NetworkState(int(t[0]) * self.steps, {}, {})  # silent, and at a step of its own for each diffusion time
         found = run(
             self.network, shown, steps=self.steps, state=begin, engine=self.engine or Fused(),
             sample_ids=self._ids(len(x)), ledger=self.ledger,
         )  # fmt: skip
-        if self.velocity is None:
-            return found.readout
-        return noise_of_velocity(x, found.readout, torch.as_tensor(self.velocity.alphas_bar)[t])
+        return found.readout
 
     def _ids(self, count: int) -> np.ndarray | None:
         """Numbers of so many rows: of guidance, which shows every picture twice, the second half has its own."""

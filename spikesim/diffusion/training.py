@@ -9,7 +9,7 @@ Salimans 2022.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +38,8 @@ class NoisedBatches:
     per_epoch  pictures of an epoch, another choice each; 0: all      flip  half of them left to right
     without    share of pictures whose class is left out (for classifier-free guidance)
     answer     what that is: the "noise" in them, or their "velocity" (`denoiser.py`)
+    teacher    (x (B, C, H, W), t (B,), condition) -> what to predict instead: another model's answer. It is near the mean of
+               the answers that fit a noised picture, so that gradients vary less
     """
 
     pictures: Tensor
@@ -49,6 +51,7 @@ class NoisedBatches:
     without: float = 0.1
     flip: bool = False
     answer: str = "noise"
+    teacher: Callable[[Tensor, Tensor, Tensor | None], Tensor] | None = None
 
     def __post_init__(self) -> None:
         check(self, "batch_size", at_least=1, integer=True)
@@ -82,11 +85,15 @@ class NoisedBatches:
             if self.classes and self.labels is not None:
                 none = torch.rand(len(x0), generator=drawn) < self.without
                 condition = torch.where(none, self.classes, self.labels[rows])
-            x = planes(self.schedule.noised(x0, k, noise), times[k], condition, self.classes)
-            wanted = (
-                noise if self.answer == "noise" else velocity(x0, noise, torch.as_tensor(self.schedule.alphas_bar)[k])
-            )
-            yield Batch(x, wanted, np.asarray(rows))
+            x = self.schedule.noised(x0, k, noise)
+            if self.teacher is not None:
+                with torch.no_grad():
+                    wanted = self.teacher(x, times[k], condition)
+            elif self.answer == "velocity":
+                wanted = velocity(x0, noise, torch.as_tensor(self.schedule.alphas_bar)[k])
+            else:
+                wanted = noise
+            yield Batch(planes(x, times[k], condition, self.classes), wanted, np.asarray(rows))
 
 
 @dataclass(frozen=True)

@@ -142,3 +142,22 @@ def test_labels_of_batches_are_noise_of_variance_one():
     batches = NoisedBatches(torch.zeros(500, 1, 8, 8), SCHEDULE, 500)
     (batch,) = batches.epoch(Seeds(0))
     assert np.isclose(float(batch.labels.var()), 1, atol=0.03)
+
+
+def test_a_teachers_answers_are_learned_and_the_score_is_still_of_the_noise(tmp_path):
+    ann = {**TINY, "activation": "swish", "norm": "group", "steps": 1}
+    teacher, _ = DiffusionExperiment.of(**ann).run(Training(epochs=1), seeds=Seeds(0))
+    teacher.save(tmp_path / "teacher")
+    x0 = torch.rand(8, 1, 8, 8)
+    answer = teacher.denoiser().answer
+    plain, taught = (next(NoisedBatches(x0, SCHEDULE, 8, teacher=t).epoch(Seeds(1))) for t in (None, answer))
+    assert torch.equal(plain.x, taught.x)
+    torch.testing.assert_close(taught.labels, answer(plain.x[:, :1], plain.x[:, 1, 0, 0].long()))
+    taught_by = DiffusionExperiment.of(**TINY, teacher=str(tmp_path / "teacher"), validation=32, batch_size=32)
+    alone = DiffusionExperiment.of(**TINY, validation=32, batch_size=32)
+    training = Training(epochs=1, learning_rate=1e-9)
+    (one,), (other,) = (e.run(training, seeds=Seeds(3))[1] for e in (taught_by, alone))
+    assert one.loss != pytest.approx(other.loss) and one.validation == pytest.approx(other.validation, abs=1e-4)
+    for wrong in ({"answer": "velocity"}, {"conditional": True}, {"schedule": "cosine"}):
+        with pytest.raises(ArtefactError, match=r"DiffusionExperiment\.teacher must be a model of the same pictures"):
+            DiffusionExperiment.of(**TINY, **wrong, teacher=str(tmp_path / "teacher")).run(training, seeds=Seeds(0))
