@@ -1,7 +1,7 @@
 """Spiking diffusion on MNIST at 16 x 16: how good pictures are, and what helps, from the same initial noise for all.
 
     SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT         # trains the models first (resumable)
-    DIFFUSION_SEED=1 SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT1 snn ann      # other weights, other batches
+    DIFFUSION_SEED=1 SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT1 taught ann   # other weights, other batches
     SPIKESIM_SHARED=DIR DIFFUSION=OUT:OUT1 python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
     DIFFUSION_SETS="snn;ann" ...                                          # only these sets
 
@@ -51,8 +51,9 @@ class Set:
 
 
 SETS = {
-    "snn": Set("snn", 2000),
+    "taught": Set("taught", 2000),
     "ann": Set("ann", 2000),
+    "snn": Set("snn", 640),
     "relu": Set("relu", 640),
     "snn-noise": Set("snn-noise", 2000),
     "ann-noise": Set("ann-noise", 2000),
@@ -61,23 +62,23 @@ SETS = {
     "tsm": Set("tsm", 640),
     "longer": Set("longer", 640),
     "eight": Set("eight", 640),
-    "guided": Set("snn", 640, made="guided"),
-    "swept": Set("snn", 640, made="swept"),
+    "guided": Set("taught", 640, made="guided"),
+    "swept": Set("taught", 640, made="swept"),
     "converted": Set("quantised", 640, made="converted"),
     "finetuned": Set("quantised", 640, made="finetuned"),
     "quantised": Set("quantised", 640),
-    "steps 10": Set("snn", 640, Sampling(steps=10)),
-    "steps 20": Set("snn", 640, Sampling(steps=20)),
-    "steps 100": Set("snn", 640, Sampling(steps=100)),
-    "steps 200": Set("snn", 640, Sampling(steps=200)),
+    "steps 10": Set("taught", 640, Sampling(steps=10)),
+    "steps 20": Set("taught", 640, Sampling(steps=20)),
+    "steps 100": Set("taught", 640, Sampling(steps=100)),
+    "steps 200": Set("taught", 640, Sampling(steps=200)),
 }
 PAIRS = [
-    ("snn", "ann"), ("relu", "ann"), ("snn", "relu"), ("snn-noise", "ann-noise"), ("snn", "snn-noise"), ("ann", "ann-noise"),
-    ("snn", "ann-noise"), ("asked", "asked, guidance 2"), ("tsm", "longer"), ("tsm", "snn"), ("eight", "longer"),
-    ("guided", "snn"), ("swept", "snn"), ("finetuned", "converted"), ("finetuned", "snn"), ("steps 10", "snn"), ("steps 20", "snn"),
-    ("steps 100", "snn"), ("steps 200", "snn"),
+    ("taught", "ann"), ("taught", "snn"), ("snn", "ann"), ("relu", "ann"), ("snn-noise", "ann-noise"),
+    ("asked", "asked, guidance 2"), ("tsm", "longer"), ("longer", "taught"), ("eight", "longer"), ("guided", "taught"),
+    ("swept", "taught"), ("finetuned", "converted"), ("finetuned", "taught"), ("steps 10", "taught"), ("steps 20", "taught"),
+    ("steps 100", "taught"), ("steps 200", "taught"),
 ]  # fmt: skip
-AGAIN = ("snn", "ann")
+AGAIN = ("taught", "ann")
 """What is measured of other training seeds."""
 
 
@@ -209,5 +210,5 @@ MADE: dict[str, Callable[[DiffusionModel, Sampling, Path], Made]] = {
 
 def held_back(out: Path) -> Tensor:
     """The pictures that no training saw."""
-    settings, _ = experiment_of("snn", out)
+    settings, _ = experiment_of("taught", out)
     return data("train", shared())[: settings.validation]

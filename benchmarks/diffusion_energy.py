@@ -1,6 +1,6 @@
 """Joules of a picture of the spiking U-Net, 50 DDIM steps: by the paper's count, and on an emulated chip.
 
-SPIKESIM_SHARED=DIR DIFFUSION=OUT python -m benchmarks diffusion_energy        OUT/snn is that of `benchmarks.diffusion_models`
+SPIKESIM_SHARED=DIR DIFFUSION=OUT python -m benchmarks diffusion_energy        OUT/taught is that of `benchmarks.diffusion_models`
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MACRO = "taox40-projected"
 
 def measure(pictures: int = 2, steps: int = 50) -> list[dict[str, Any]]:
     """One row."""
-    model = DiffusionModel.load(Path(os.environ["DIFFUSION"]) / "snn")
+    model = DiffusionModel.load(Path(os.environ["DIFFUSION"]) / "taught")
     macro, seeds = hardware.load_macro(MACRO), ss.Seeds(0)
     chip, warnings = deployed(model, macro, data("train", shared())[:64], seeds=seeds)
     found = picture_energy(model, Sampling(steps=steps), seeds=seeds, pictures=pictures, chip=chip, macro=macro)

@@ -8,10 +8,11 @@ All answer the velocity (`spikesim/diffusion/denoiser.py`), but for those named 
 
 relu        the spiking net's layers with ReLU and batch normalisation: what it starts from
 snn         spiking, from relu's weights
-classes     snn that learns what digit it is asked for
-tsm         snn with temporal scales, trained on a little: the second stage
-longer      snn trained on by as much without them: what tsm and eight are compared with
-eight       snn at T = 8, trained on by as much
+taught      snn trained on, on what ann answers
+classes     taught, trained on to be asked for a digit
+tsm         taught with temporal scales, trained on a little: the second stage
+longer      taught, trained on by as much without them: what tsm and eight are compared with
+eight       taught at T = 8, trained on by as much
 ann         SiLU and group normalisation, from nothing, as many pictures as relu and snn together saw
 quantised   relu with a quantised activation of 3 levels, trained on: what is converted at T = 3
 """
@@ -59,10 +60,11 @@ AGAIN: dict[str, Any] = {"learning_rate": 5e-4}
 MODELS = {
     "relu": Model(30, {**BATCH_ANN, **VELOCITY}),
     "snn": Model(24, VELOCITY, SLOWER, "relu"),
-    "classes": Model(9, {**VELOCITY, "conditional": True}, SLOWER, "snn"),
-    "tsm": Model(3, {**VELOCITY, "temporal": True}, AGAIN, "snn"),
-    "longer": Model(3, VELOCITY, AGAIN, "snn"),
-    "eight": Model(3, {**VELOCITY, "steps": 8}, AGAIN, "snn"),
+    "taught": Model(12, VELOCITY, SLOWER, "snn", "ann"),
+    "classes": Model(9, {**VELOCITY, "conditional": True}, SLOWER, "taught"),
+    "tsm": Model(3, {**VELOCITY, "temporal": True}, AGAIN, "taught", "ann"),
+    "longer": Model(3, VELOCITY, AGAIN, "taught", "ann"),
+    "eight": Model(3, {**VELOCITY, "steps": 8}, AGAIN, "taught", "ann"),
     "ann": Model(54, {**GROUP_ANN, **VELOCITY}),
     "quantised": Model(10, {**BATCH_ANN, **VELOCITY, "activation": "quantised"}, SLOWER, "relu"),
     "relu-noise": Model(30, BATCH_ANN),

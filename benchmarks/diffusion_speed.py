@@ -3,7 +3,7 @@
 Aim: under 20 s on two cores.
 
 python -m benchmarks diffusion_speed                 # weights as drawn, statistics of 192 noised pictures
-DIFFUSION=OUT python -m benchmarks diffusion_speed   # of OUT/snn, which `benchmarks.diffusion_models` trained
+DIFFUSION=OUT python -m benchmarks diffusion_speed   # of OUT/taught, which `benchmarks.diffusion_models` trained
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def measure(rounds: int = 3, sampling: Sampling = Sampling()) -> list[dict[str, 
 def trained() -> DiffusionModel:
     """The model that is there, or one whose weights are as drawn."""
     if "DIFFUSION" in os.environ:
-        return DiffusionModel.load(Path(os.environ["DIFFUSION"]) / "snn")
+        return DiffusionModel.load(Path(os.environ["DIFFUSION"]) / "taught")
     unet = UNet()
     network = unet.network(ss.Seeds(0)).train()
     drawn = torch.Generator().manual_seed(0)

@@ -28,6 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     models = {
         "relu": diffusion_models.Model(1, ann),
         "snn": diffusion_models.Model(1, {}, {}, "relu"),
+        "taught": diffusion_models.Model(1, {}, {}, "snn", "relu"),
         "quantised": diffusion_models.Model(1, {**ann, "activation": "quantised"}, {}, "relu"),
     }
     monkeypatch.setattr(diffusion_models, "MODELS", models)
@@ -48,15 +49,15 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_models_are_trained_once_with_what_they_start_from(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    diffusion_models.train("snn", small)
-    assert {p.name for p in small.iterdir()} == {"relu", "snn"}
+    diffusion_models.train("taught", small)
+    assert {p.name for p in small.iterdir()} == {"relu", "snn", "taught"}
     said = capsys.readouterr().out
     assert "relu 1/1" in said and "snn 1/1" in said
-    diffusion_models.train("snn", small)
+    diffusion_models.train("taught", small)
     assert not capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["snn", "guided", "swept", "finetuned"])
+@pytest.mark.parametrize("name", ["taught", "guided", "swept", "finetuned"])
 def test_sets_are_sampled_and_found_again(small: Path, name: str) -> None:
     diffusion_models.train(study.SETS[name].model, small)
     made = study.pictures(name, small)
