@@ -1,7 +1,7 @@
 """Spiking diffusion on MNIST at 16 x 16: how good pictures are, and what helps, from the same initial noise for all.
 
     SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT         # trains the models first (resumable)
-    DIFFUSION_SEED=1 SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT1 taught ann   # other weights, other batches
+    DIFFUSION_SEED=1 SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT1 taught-on ann   # other weights, other batches
     SPIKESIM_SHARED=DIR DIFFUSION=OUT:OUT1 python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
     DIFFUSION_SETS="snn;ann" ...                                          # only these sets
 
@@ -51,7 +51,8 @@ class Set:
 
 
 SETS = {
-    "taught": Set("taught", 2000),
+    "taught-on": Set("taught-on", 2000),
+    "taught": Set("taught", 640),
     "ann": Set("ann", 2000),
     "snn": Set("snn", 640),
     "relu": Set("relu", 640),
@@ -73,12 +74,12 @@ SETS = {
     "steps 200": Set("taught", 640, Sampling(steps=200)),
 }
 PAIRS = [
-    ("taught", "ann"), ("taught", "snn"), ("snn", "ann"), ("relu", "ann"), ("snn-noise", "ann-noise"),
+    ("taught-on", "ann"), ("taught-on", "taught"), ("taught", "ann"), ("taught", "snn"), ("snn", "ann"), ("relu", "ann"), ("snn-noise", "ann-noise"),
     ("asked", "asked, guidance 2"), ("tsm", "longer"), ("longer", "taught"), ("eight", "longer"), ("guided", "taught"),
     ("swept", "taught"), ("finetuned", "converted"), ("finetuned", "taught"), ("steps 10", "taught"), ("steps 20", "taught"),
     ("steps 100", "taught"), ("steps 200", "taught"),
 ]  # fmt: skip
-AGAIN = ("taught", "ann")
+AGAIN = ("taught-on", "ann")
 """What is measured of other training seeds."""
 
 

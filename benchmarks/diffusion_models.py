@@ -9,6 +9,7 @@ All answer the velocity (`spikesim/diffusion/denoiser.py`), but for those named 
 relu        the spiking net's layers with ReLU and batch normalisation: what it starts from
 snn         spiking, from relu's weights
 taught      snn trained on, on what ann answers
+taught-on   taught, by twice as much again
 classes     taught, trained on to be asked for a digit
 tsm         taught with temporal scales, trained on a little: the second stage
 longer      taught, trained on by as much without them: what tsm and eight are compared with
@@ -61,6 +62,7 @@ MODELS = {
     "relu": Model(30, {**BATCH_ANN, **VELOCITY}),
     "snn": Model(24, VELOCITY, SLOWER, "relu"),
     "taught": Model(12, VELOCITY, SLOWER, "snn", "ann"),
+    "taught-on": Model(24, VELOCITY, SLOWER, "taught", "ann"),
     "classes": Model(9, {**VELOCITY, "conditional": True}, SLOWER, "taught"),
     "tsm": Model(3, {**VELOCITY, "temporal": True}, AGAIN, "taught", "ann"),
     "longer": Model(3, VELOCITY, AGAIN, "taught", "ann"),
