@@ -74,10 +74,10 @@ SETS = {
     "steps 200": Set("taught", 640, Sampling(steps=200)),
 }
 PAIRS = [
-    ("taught-on", "ann"), ("taught-on", "taught"), ("taught", "ann"), ("taught", "snn"), ("snn", "ann"), ("relu", "ann"), ("snn-noise", "ann-noise"),
-    ("asked", "asked, guidance 2"), ("tsm", "longer"), ("longer", "taught"), ("eight", "longer"), ("guided", "taught"),
-    ("swept", "taught"), ("finetuned", "converted"), ("finetuned", "taught"), ("steps 10", "taught"), ("steps 20", "taught"),
-    ("steps 100", "taught"), ("steps 200", "taught"),
+    ("taught-on", "ann"), ("taught-on", "taught"), ("taught", "ann"), ("taught", "snn"), ("snn", "ann"), ("relu", "ann"),
+    ("snn-noise", "ann-noise"), ("asked", "asked, guidance 2"), ("tsm", "longer"), ("longer", "taught"), ("eight", "longer"),
+    ("guided", "taught"), ("swept", "taught"), ("finetuned", "converted"), ("finetuned", "taught"), ("steps 10", "taught"),
+    ("steps 20", "taught"), ("steps 100", "taught"), ("steps 200", "taught"),
 ]  # fmt: skip
 AGAIN = ("taught-on", "ann")
 """What is measured of other training seeds."""
