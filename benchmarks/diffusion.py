@@ -60,6 +60,8 @@ SETS = {
     "ann-noise": Set("ann-noise", 2000),
     "asked": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0), "asked"),
     "asked, guidance 2": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0)),
+    "asked-noise": Set("classes-noise", 320, Sampling(labels=tuple(range(10)), guidance=2.0), "asked"),
+    "asked-noise, guidance 2": Set("classes-noise", 320, Sampling(labels=tuple(range(10)), guidance=2.0)),
     "tsm": Set("tsm", 640),
     "longer": Set("longer", 640),
     "eight": Set("eight", 640),
@@ -75,9 +77,10 @@ SETS = {
 }
 PAIRS = [
     ("taught-on", "ann"), ("taught-on", "taught"), ("taught", "ann"), ("taught", "snn"), ("snn", "ann"), ("relu", "ann"),
-    ("snn-noise", "ann-noise"), ("asked", "asked, guidance 2"), ("tsm", "longer"), ("longer", "taught"), ("eight", "longer"),
-    ("guided", "taught"), ("swept", "taught"), ("finetuned", "converted"), ("finetuned", "taught"), ("steps 10", "taught"),
-    ("steps 20", "taught"), ("steps 100", "taught"), ("steps 200", "taught"),
+    ("snn-noise", "ann-noise"), ("asked", "asked, guidance 2"), ("asked-noise", "asked-noise, guidance 2"),
+    ("tsm", "longer"), ("longer", "taught"), ("eight", "longer"), ("guided", "taught"), ("swept", "taught"),
+    ("finetuned", "converted"), ("finetuned", "taught"), ("steps 10", "taught"), ("steps 20", "taught"),
+    ("steps 100", "taught"), ("steps 200", "taught"),
 ]  # fmt: skip
 AGAIN = ("taught-on", "ann")
 """What is measured of other training seeds."""

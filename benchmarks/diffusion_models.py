@@ -72,6 +72,7 @@ MODELS = {
     "relu-noise": Model(30, BATCH_ANN),
     "snn-noise": Model(24, {}, SLOWER, "relu-noise"),
     "ann-noise": Model(54, GROUP_ANN),
+    "classes-noise": Model(9, {"conditional": True}, SLOWER, "snn-noise"),
 }
 
 
