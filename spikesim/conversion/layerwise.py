@@ -36,15 +36,15 @@ def layer_by_layer(network: Network, x: Tensor, adjusted: Adjusted) -> None:
 
 
 def spikes_of(neuron: Neuron, drive: Tensor, added: Tensor | None = None, more_v: Tensor | None = None) -> Tensor:
-    """Spikes (T, B, *shape) of a drive, what is `added` to it at every step, and to its first membranes, both (*shape)."""
-    made = None
+    """Spikes (T, B, *shape) of a drive (T, B, *shape).
+
+    added   to the drive of every step, more_v to the first membranes: both broadcast to (B, *shape), alike for all samples
+    """
+    made = torch.empty_like(drive, memory_format=torch.contiguous_format)
     for here in _parts(drive, 1):
         part = drive[:, here] if added is None else drive[:, here] + added
         state = neuron.initial_state(part.shape[1:], part)
-        found, _ = neuron(part, state if more_v is None else state._replace(v=state.v + more_v))
-        made = torch.empty_like(drive) if made is None else made
-        made[:, here] = found
-    assert made is not None
+        made[:, here], _ = neuron(part, state if more_v is None else state._replace(v=state.v + more_v))
     return made
 
 

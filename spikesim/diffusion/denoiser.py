@@ -1,7 +1,7 @@
 """What every sampler asks: a denoiser, which predicts the noise in a picture. And what follows from its answer.
 
     x = sqrt(abar) x_0 + sqrt(1 - abar) eps;    x_0 from eps and back;    score = grad log q(x) = -eps / sqrt(1 - abar)
-    velocity v = sqrt(abar) eps - sqrt(1 - abar) x_0;    eps = sqrt(1 - abar) x + sqrt(abar) v
+    velocity v = sqrt(abar) eps - sqrt(1 - abar) x_0;    eps = sqrt(1 - abar) x + sqrt(abar) v      (Salimans and Ho, ICLR 2022)
 
 A network, spiking or not, a closed form (`mixture.py`) or a denoiser that wraps another have this one signature, and own no
 state: a spiking network starts anew for every call.
@@ -49,15 +49,21 @@ def noise_in(x: Tensor, x0: Tensor, alpha_bar: float) -> Tensor:
 
 
 def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """v of pictures (B, C, H, W) and the noise in them, abar (B,)."""
-    kept = alpha_bar.to(x0).reshape(-1, 1, 1, 1)
-    return kept.sqrt() * noise - (1 - kept).sqrt() * x0
+    """v of pictures (B, C, H, W) and the noise in them, abar (B,) in float64."""
+    of_noise, of_x0 = _weights(alpha_bar, x0)
+    return of_noise * noise - of_x0 * x0
 
 
 def noise_of_velocity(x: Tensor, v: Tensor, alpha_bar: Tensor) -> Tensor:
-    """The noise in x (B, C, H, W), if its velocity is v; abar (B,). An error of v is one of sqrt(abar) times it in the noise."""
-    kept = alpha_bar.to(x).reshape(-1, 1, 1, 1)
-    return (1 - kept).sqrt() * x + kept.sqrt() * v
+    """The noise in x (B, C, H, W), if its velocity is v; abar (B,) float64. An error of v is sqrt(abar) times it in the noise."""
+    of_v, of_x = _weights(alpha_bar, x)
+    return of_x * x + of_v * v
+
+
+def _weights(alpha_bar: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """sqrt(abar) and sqrt(1 - abar), rounded last: 1 - abar is 1e-4 at the first step."""
+    kept = alpha_bar.reshape(-1, 1, 1, 1)
+    return kept.sqrt().to(like), (1 - kept).sqrt().to(like)
 
 
 def score(noise: Tensor, alpha_bar: float) -> Tensor:

@@ -134,8 +134,11 @@ class DiffusionExperiment:
         model = DiffusionModel.load(self.teacher)
         theirs = replace(model.about, steps=about.steps, data=about.data)
         if theirs != about:
+            other = ", ".join(f"{n} {v}" for n, v in vars(theirs).items() if v != getattr(about, n))
             rule = "a model of the same pictures, classes, schedule and answer"
-            raise ArtefactError(must("DiffusionExperiment.teacher", rule, theirs, f"one like {about}"))
+            raise ArtefactError(
+                must("DiffusionExperiment.teacher", rule, other, "train one alike, or set these as it has them")
+            )
         model.network.requires_grad_(False)
         return model.denoiser().answer
 
