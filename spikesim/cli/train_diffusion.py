@@ -40,10 +40,10 @@ def train_diffusion(
             return
         model.save(out / "model")
         rows = [asdict(e) for e in history]
-        write_log(out, rows, None, "explained noise")
+        write_log(out, rows, None, f"explained {model.about.answer}")
         parameters = sum(p.numel() for p in model.network.parameters())
         result = {**asdict(model.about), "parameters": parameters, "processes": processes.size, "history": rows}
         write_json(out / "train.json", result)
         last = history[-1]
-        text = f"{parameters} parameters, mean squared error {last.loss:.4f} of a noise of 1; written: {out}"
+        text = f"{parameters} parameters, mean squared error of the {model.about.answer} {last.loss:.4f}; written: {out}"
         finish(result, [text, f"next: spikesim sample {out}"], as_json)
