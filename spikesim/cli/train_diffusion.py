@@ -45,5 +45,7 @@ def train_diffusion(
         result = {**asdict(model.about), "parameters": parameters, "processes": processes.size, "history": rows}
         write_json(out / "train.json", result)
         last = history[-1]
-        text = f"{parameters} parameters, mean squared error of the {model.about.answer} {last.loss:.4f}; written: {out}"
+        text = (
+            f"{parameters} parameters, mean squared error of the {model.about.answer} {last.loss:.4f}; written: {out}"
+        )
         finish(result, [text, f"next: spikesim sample {out}"], as_json)
