@@ -43,7 +43,7 @@ def merged_reference(
             val[here] = many
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _flushed(words, low, high, seen, idx, val, k):  # type: ignore[no-untyped-def]
     """One bin's inputs, ascending, to the lists at k; the bitmap and the counts are left empty. -> the next k"""
     for w in range(low, high + 1):
@@ -58,7 +58,7 @@ def _flushed(words, low, high, seen, idx, val, k):  # type: ignore[no-untyped-de
     return k
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _merged(events, first, last, start, duration, shape, merge, counts, idx, val):  # type: ignore[no-untyped-def]
     times, p, y, x = events
     steps, high, wide = counts.size, np.int32(shape[1]), np.int32(shape[2])

@@ -44,21 +44,21 @@ def aligned(*shape: int, dtype: Any = np.float32, zero: bool = True) -> np.ndarr
 _INT64, _FLOAT = ir.IntType(64), ir.FloatType()
 
 
-def _data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
     return context.make_array(kind)(context, builder, array).data
 
 
-def _vector(builder: Any, pointer: Any, lanes: int) -> Any:
+def vector(builder: Any, pointer: Any, lanes: int) -> Any:
     return builder.bitcast(pointer, ir.VectorType(_FLOAT, lanes).as_pointer())
 
 
-def _load(builder: Any, pointer: Any) -> Any:
+def loaded(builder: Any, pointer: Any) -> Any:
     value = builder.load(pointer)
     value.align = 4
     return value
 
 
-def _splat(builder: Any, scalar: Any, lanes: int) -> Any:
+def splat(builder: Any, scalar: Any, lanes: int) -> Any:
     vec, index = ir.VectorType(_FLOAT, lanes), ir.VectorType(ir.IntType(32), lanes)
     one = builder.insert_element(ir.Constant(vec, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(one, ir.Constant(vec, ir.Undefined), ir.Constant(index, [0] * lanes))
@@ -147,7 +147,7 @@ def _row(builder: Any, pointer: Any, lanes: int, kind: Any) -> Any:
     """What `widened` says: a row of `kind` at the pointer as lanes of float32."""
     vec = ir.VectorType(_FLOAT, lanes)
     if kind == types.float32:
-        return _load(builder, builder.bitcast(pointer, vec.as_pointer()))
+        return loaded(builder, builder.bitcast(pointer, vec.as_pointer()))
     stored = ir.VectorType(ir.IntType(8) if kind == types.int8 else ir.HalfType(), lanes)
     value = builder.load(builder.bitcast(pointer, stored.as_pointer()))
     value.align = kind.bitwidth // 8
@@ -184,9 +184,9 @@ def _rows_summed(lanes: int, fits: int = 2 * NEAR) -> Any:
     @intrinsic
     def rows_summed(typing: Any, acc: Any, first: Any, weight: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            a, f, w, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:5], args[:5]))
-            place, events = _vector(builder, a, lanes), context.make_array(idx)(context, builder, args[3]).nitems
-            begun = _load(builder, _vector(builder, f, lanes))
+            a, f, w, i, v = (data_of(context, builder, t, x) for t, x in zip(signature.args[:5], args[:5]))
+            place, events = vector(builder, a, lanes), context.make_array(idx)(context, builder, args[3]).nitems
+            begun = loaded(builder, vector(builder, f, lanes))
             table = context.make_array(weight)(context, builder, args[2])
 
             def body(weighted: bool) -> Callable[[Any, Any], Any]:
@@ -196,7 +196,7 @@ def _rows_summed(lanes: int, fits: int = 2 * NEAR) -> Any:
                     _fetched(builder, w, table, i, e, events, lanes, weight.dtype.bitwidth // 8, fits)
                     row = _row(builder, start_of_row, lanes, weight.dtype)
                     if weighted:
-                        return _fused(builder, _splat(builder, builder.load(builder.gep(v, [e])), lanes), row, total)
+                        return _fused(builder, splat(builder, builder.load(builder.gep(v, [e])), lanes), row, total)
                     return builder.fadd(total, row)
 
                 return add
@@ -224,20 +224,20 @@ def _row_spread(lanes: int) -> Any:
     @intrinsic
     def row_spread(typing: Any, target: Any, row: Any, idx: Any, val: Any, start: Any, stop: Any) -> Any:
         def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            out, g, i, v = (_data(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
-            values, nothing = _load(builder, _vector(builder, g, lanes)), ir.Constant(_INT64, 0)
+            out, g, i, v = (data_of(context, builder, t, x) for t, x in zip(signature.args[:4], args[:4]))
+            values, nothing = loaded(builder, vector(builder, g, lanes)), ir.Constant(_INT64, 0)
             events = context.make_array(idx)(context, builder, args[2]).nitems
             table = context.make_array(target)(context, builder, args[0])
 
             def body(weighted: bool) -> Callable[[Any, Any], Any]:
                 def add(e: Any, total: Any) -> Any:
                     at = builder.zext(builder.load(builder.gep(i, [e])), _INT64)
-                    place = _vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, lanes))]), lanes)
+                    place = vector(builder, builder.gep(out, [builder.mul(at, ir.Constant(_INT64, lanes))]), lanes)
                     _fetched(builder, out, table, i, e, events, lanes)
                     added = values
                     if weighted:
-                        added = builder.fmul(_splat(builder, builder.load(builder.gep(v, [e])), lanes), values)
-                    builder.store(builder.fadd(_load(builder, place), added), place).align = 4
+                        added = builder.fmul(splat(builder, builder.load(builder.gep(v, [e])), lanes), values)
+                    builder.store(builder.fadd(loaded(builder, place), added), place).align = 4
                     return total
 
                 return add
@@ -272,20 +272,20 @@ def handfuls_added_reference(sums: Any, weight: Any, entries: Any, counts: Any) 
 @intrinsic
 def _handfuls_added(typing: Any, sums: Any, weight: Any, entries: Any, counts: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, w, listed, many = (_data(context, builder, t, x) for t, x in zip(signature.args, args))
+        out, w, listed, many = (data_of(context, builder, t, x) for t, x in zip(signature.args, args))
         nothing, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, LANES)
 
         def row(table: Any, place: Any) -> Any:
             at = builder.zext(builder.load(builder.gep(listed, [place])), _INT64)
-            return _vector(builder, builder.gep(table, [builder.mul(at, lanes)]), LANES)
+            return vector(builder, builder.gep(table, [builder.mul(at, lanes)]), LANES)
 
         def body(start: Any, n: int) -> Callable[[Any, Any], Any]:
             def add(e: Any, total: Any) -> Any:
                 place = builder.add(start, builder.mul(e, ir.Constant(_INT64, n + 1)))
                 target = row(out, place)
-                found = _load(builder, target)
+                found = loaded(builder, target)
                 for i in range(n):
-                    found = builder.fadd(found, _load(builder, row(w, builder.add(place, ir.Constant(_INT64, 1 + i)))))
+                    found = builder.fadd(found, loaded(builder, row(w, builder.add(place, ir.Constant(_INT64, 1 + i)))))
                 builder.store(found, target).align = 4
                 return total
 
@@ -300,31 +300,6 @@ def _handfuls_added(typing: Any, sums: Any, weight: Any, entries: Any, counts: A
         return context.get_dummy_value()
 
     return types.void(sums, weight, entries, counts), emit
-
-
-@intrinsic
-def _row_added(typing: Any, target: Any, at: Any, weight: Any, start: Any, n: Any, factor: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out = builder.gep(_data(context, builder, target, args[0]), [args[1]])
-        row = builder.gep(_data(context, builder, weight, args[2]), [args[3]])
-        times = _splat(builder, args[5], FEW)
-        nothing = ir.Constant(_INT64, 0)
-
-        def body(j: Any, total: Any) -> Any:
-            place = _vector(builder, builder.gep(out, [j]), FEW)
-            added = builder.fmul(times, _load(builder, _vector(builder, builder.gep(row, [j]), FEW)))
-            builder.store(builder.fadd(_load(builder, place), added), place).align = 4
-            return total
-
-        counted(builder, ir.Constant(_INT64, 0), args[4], FEW, nothing, body)
-        return context.get_dummy_value()
-
-    return types.void(target, types.intp, weight, types.intp, types.intp, types.float32), emit
-
-
-def row_added_reference(target: Any, at: int, weight: Any, start: int, n: int, factor: Any) -> None:
-    """target[at:at + n] += factor weight[start:start + n]; flat arrays, n a multiple of FEW."""
-    target[at : at + n] += factor * weight[start : start + n]
 
 
 def _bits(name: str) -> Any:
@@ -359,7 +334,7 @@ def word_reference(fired: Any, at: int) -> Any:
 def _word(typing: Any, fired: Any, at: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vec = ir.VectorType(ir.IntType(8), 64)
-        place = builder.bitcast(builder.gep(_data(context, builder, fired, args[0]), [args[1]]), vec.as_pointer())
+        place = builder.bitcast(builder.gep(data_of(context, builder, fired, args[0]), [args[1]]), vec.as_pointer())
         value = builder.load(place)
         value.align = 1
         return builder.bitcast(builder.icmp_unsigned("!=", value, ir.Constant(vec, [0] * 64)), _INT64)
@@ -373,16 +348,15 @@ def value_at(val: Any, e: Any) -> Any:
     return val[e] if val.size else np.float32(1)
 
 
-_compiled = not getattr(numba.config, "DISABLE_JIT", False)
-rows_summed_64: Any = _rows_summed(LANES) if _compiled else rows_summed_reference
-rows_gathered_64: Any = _rows_summed(LANES, NEAR) if _compiled else rows_summed_reference
+compiled = not getattr(numba.config, "DISABLE_JIT", False)
+rows_summed_64: Any = _rows_summed(LANES) if compiled else rows_summed_reference
+rows_gathered_64: Any = _rows_summed(LANES, NEAR) if compiled else rows_summed_reference
 """`rows_summed_64` for lists that each go through the whole table: what L2 does not hold is gone when the next list comes."""
-rows_summed_128: Any = _rows_summed(2 * LANES) if _compiled else rows_summed_reference
-rows_summed_16: Any = _rows_summed(FEW) if _compiled else rows_summed_reference
-handfuls_added: Any = _handfuls_added if _compiled else handfuls_added_reference
-row_added: Any = _row_added if _compiled else row_added_reference
-row_spread: Any = _row_spread(LANES) if _compiled else row_spread_reference
-row_spread_16: Any = _row_spread(FEW) if _compiled else row_spread_reference
-ones: Any = _bits("ctpop") if _compiled else ones_reference
-lowest: Any = _bits("cttz") if _compiled else lowest_reference
-word: Any = _word if _compiled else word_reference
+rows_summed_128: Any = _rows_summed(2 * LANES) if compiled else rows_summed_reference
+rows_summed_16: Any = _rows_summed(FEW) if compiled else rows_summed_reference
+handfuls_added: Any = _handfuls_added if compiled else handfuls_added_reference
+row_spread: Any = _row_spread(LANES) if compiled else row_spread_reference
+row_spread_16: Any = _row_spread(FEW) if compiled else row_spread_reference
+ones: Any = _bits("ctpop") if compiled else ones_reference
+lowest: Any = _bits("cttz") if compiled else lowest_reference
+word: Any = _word if compiled else word_reference

@@ -70,7 +70,7 @@ def scattered_reference(
             out[t, b], ring[b, slot] = ring[b, slot], 0
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _scatter(synapses, k, idx, val, first, last, ring, slot):  # type: ignore[no-untyped-def]
     """Part k: ring[(slot + delay) % R, target] += value weight, for sources idx[first:last] in this order."""
     rows, slots = synapses.first[k], ring.shape[0]
@@ -141,7 +141,7 @@ def drawn_reference(
                 delay[at] = [delays[q] for q in mine]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _synapse(numbers, i, q, outputs, k0, k1):  # type: ignore[no-untyped-def]
     """Synapse q of source i: (target, weight, delay), each from its own random word."""
     a, b, c, _ = philox.philox4x32(np.uint64(i), np.uint64(q), np.uint64(0), np.uint64(0), k0, k1)

@@ -232,13 +232,13 @@ def _min(p, q):  # type: ignore[no-untyped-def]
     return p if p < q else q
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _copied(row, out):  # type: ignore[no-untyped-def]
     for i in range(row.size):
         out[i] = row[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _charge_row(code, v, x, c, h):  # type: ignore[no-untyped-def]
     if code == LINEAR:
         for i in range(h.size):
@@ -260,7 +260,7 @@ def _charge_row(code, v, x, c, h):  # type: ignore[no-untyped-def]
             h[i] = _about_rest(v[i], x[i], _one(c, i))
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _fire_row(h, level, n, rule, s):  # type: ignore[no-untyped-def]
     if rule.multi:
         for i in range(h.size):
@@ -273,7 +273,7 @@ def _fire_row(h, level, n, rule, s):  # type: ignore[no-untyped-def]
             s[i] = h[i] >= level[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _charge_late(code, reset, wiped, v, x, r, level, c, scratch, h):  # type: ignore[no-untyped-def]
     """The charge with the reset r of the spikes of the step before."""
     if reset == REPLACED and not wiped:
@@ -292,7 +292,7 @@ def _charge_late(code, reset, wiped, v, x, r, level, c, scratch, h):  # type: ig
             h[i] = h[i] - r[i] * level[i]
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _reset_row(h, s, r, level, c, n, rule, v):  # type: ignore[no-untyped-def]
     if rule.reset == UNTOUCHED or rule.when == DELAYED or rule.when == WIPED:
         _copied(h, v)
@@ -316,7 +316,7 @@ def _reset_row(h, s, r, level, c, n, rule, v):  # type: ignore[no-untyped-def]
             v[i] = _max(v[i] - n.floor, n.zero) + n.floor
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _remember_row(s, n, rule, a, k):  # type: ignore[no-untyped-def]
     if rule.adaptive:
         for i in range(s.size):
@@ -327,7 +327,7 @@ def _remember_row(s, n, rule, a, k):  # type: ignore[no-untyped-def]
             k[i] = n.steps if s[i] > n.zero else left
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _emit_row(h, s, n, code, out):  # type: ignore[no-untyped-def]
     if code == SPIKES:
         _copied(s, out)
@@ -340,7 +340,7 @@ def _emit_row(h, s, n, code, out):  # type: ignore[no-untyped-def]
             out[i] = h[i] if h[i] > n.zero else low
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _advance_row(x, v, a, k, c, n, rule, scratch, out):  # type: ignore[no-untyped-def]
     """`advance` for one row; scratch (5, m) holds h, s, r, the threshold in force and a spare row."""
     h, s, r, level, spare = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
@@ -373,7 +373,7 @@ def _advance_row(x, v, a, k, c, n, rule, scratch, out):  # type: ignore[no-untyp
     _emit_row(h, s, n, rule.emit, out)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _run_block(b, lo, hi, x, v, a, k, table, n, rule, out):  # type: ignore[no-untyped-def]
     """All steps of neurons lo..hi of sample b. Rows are sliced from whole arrays: a row of a slice has a stride."""
     rows, scratch = np.empty((7, hi - lo), x.dtype), np.empty((5, hi - lo), x.dtype)

@@ -140,7 +140,7 @@ def run_kernel(x, v, c, gated, spikes, begin, end, team):  # type: ignore[no-unt
                     out[i], state[i], _ = _step(state[i], drive[i], one_neuron(row, i), _fires, _passed)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def updated_row(x, v, c, gated, fired):  # type: ignore[no-untyped-def]
     """One step of one row of neurons for kernels of other files: drive x, membranes v in and out, spikes as bytes."""
     if gated:

@@ -113,7 +113,7 @@ def _over(h, level):  # type: ignore[no-untyped-def]
     return np.float32(h >= level)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _slopes(h, c, rule, above, slope):  # type: ignore[no-untyped-def]
     """The surrogate's slope over one row; in place it would not be vectorised, hence the spare row `above`."""
     for i in range(h.size):
@@ -132,7 +132,7 @@ def _back(g, carry, h, slope, k, rule):  # type: ignore[no-untyped-def]
 # Loops over few arrays each: with many, the compiler gives up proving that they do not overlap, and vectorises none.
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sums_row(g, flow, h, slope, before, final, first, c, rule, sums):  # type: ignore[no-untyped-def]
     """One step's share of the coefficients' gradients: sums (4, n) += those of leak, bias, threshold, shift."""
     leak, bias, threshold, shift = sums[0], sums[1], sums[2], sums[3]
@@ -153,7 +153,7 @@ def _sums_row(g, flow, h, slope, before, final, first, c, rule, sums):  # type: 
         leak[i] += (gh + final[i]) * (_gated_left_over(before[i], s, k) if rule.gated else now)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _flow_row(g, flow, h, slope, final, c, rule, out):  # type: ignore[no-untyped-def]
     """One step back: the gradient at the drive to `out`, the carried one in `flow`; `final` joins dL/dh."""
     for i in range(h.size):
@@ -164,7 +164,7 @@ def _flow_row(g, flow, h, slope, final, c, rule, out):  # type: ignore[no-untype
         flow[i] = total if rule.gated else k.leak * total
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _start_row(flow, h, c, rule, above, slope, none, sums):  # type: ignore[no-untyped-def]
     """Gated: the reset that the membrane before the first step still owes."""
     _slopes(h, c, rule, above, slope)

@@ -158,6 +158,43 @@ def _rows(kept: bool) -> Any:
     return row
 
 
+@intrinsic
+def _row_packed(typing: Any, x: Any, v: Any, rest: Any, spikes: Any, c: Any, gated: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        size = builder.extract_value(context.make_array(x)(context, builder, args[0]).shape, 0)
+        words = context.make_array(spikes)(context, builder, args[3]).data
+        nothing = ir.Constant(_WORD, 0)
+
+        def body(rule: Any) -> Any:
+            def turn(at: Any, total: Any) -> Any:
+                s = _step_at(
+                    context, builder, (x, v, types.intp, c), (args[0], args[1], at, args[4]), rule, lambda h: h
+                )
+                after = _loaded(builder, _place(context, builder, rest, args[2], at))
+                builder.store(after, _place(context, builder, x, args[0], at)).align = 4
+                sixteenth = builder.lshr(at, ir.Constant(_WORD, 4))
+                builder.store(builder.bitcast(s.mask, ir.IntType(FEW)), builder.gep(words, [sixteenth]))
+                return total
+
+            return turn
+
+        with builder.if_else(args[5]) as branches:
+            for branch, rule in zip(branches, (gated_step, step)):
+                with branch:
+                    counted(builder, nothing, size, FEW, nothing, body(rule))
+        return context.get_dummy_value()
+
+    return types.void(x, v, rest, spikes, c, types.boolean), emit
+
+
+def row_packed_reference(
+    x: np.ndarray, v: np.ndarray, rest: np.ndarray, spikes: np.ndarray, c: Coefficients, gated: bool
+) -> None:
+    """One step of a row of 16 k neurons: membranes v in and out, 16 spikes to a number, (k,) uint16; x becomes `rest`."""
+    s, v[:], _ = (gated_step if gated else step)(v, x, c, lambda u: (u >= 0).astype(np.uint8), passed)
+    spikes[:], x[:] = np.packbits(s, bitorder="little").view(np.uint16), rest
+
+
 def sixteen_reference(x: np.ndarray, v: np.ndarray, at: int, c: Coefficients, gated: bool) -> np.uint64:
     """One step of neurons at : at + 16: drive x, membranes v in and out, coefficients scalars or rows. -> bits, first lowest"""
     return sixteen_kept_reference(x.copy(), v, at, c, gated)
@@ -224,4 +261,5 @@ sixteen: Any = _sixteen if _compiled else sixteen_reference
 sixteen_kept: Any = _kept if _compiled else sixteen_kept_reference
 row: Any = _rows(False) if _compiled else row_reference
 row_kept: Any = _rows(True) if _compiled else row_kept_reference
+row_packed: Any = _row_packed if _compiled else row_packed_reference
 back: Any = _back if _compiled else back_reference

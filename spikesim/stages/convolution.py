@@ -14,18 +14,19 @@ import numpy as np
 from numba import njit
 from torch import Tensor, nn
 
-from ..core import simd
+from ..core import runs, simd
 from ..core.kernel import kernel, shared_out
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, value_at
 from ..layers.linear import bias_of, padded
 from ..neurons import _membrane
+from ..neurons import _sixteen as sixteen_module
 from ..neurons._leaky import LeakyNeuron
-from ..neurons._membrane import Coefficients, gated_step, passed, step, updated_row
+from ..neurons._membrane import Coefficients, gated_step, passed, step
 from .base import Stage
 from .packed import Bits
 
-_row_added, _word = simd.row_added, simd.word
+_runs_added, _row_packed = runs.runs_added, sixteen_module.row_packed
 PIECE_NS, ADD_NS, PRODUCT_NS, NEURON_NS = 3.5, 0.045, 0.014, 2.9
 """Cost at 2 threads of a run of memory that an event is added to, of one addition in it, of a product in the dense
 convolution, and of what a dense neuron costs more than one of ours: fitted to `benchmarks/activity.py`."""
@@ -122,69 +123,95 @@ def convolution_reference(
         bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64) & valid
 
 
-@njit(cache=True, nogil=True)
-def _scattered(first, last, idx, val, where, pieces, weight, plane, sums):  # type: ignore[no-untyped-def]
+@njit(nogil=True)
+def _grouped(first, last, idx, where, starts, pixels, ends):  # type: ignore[no-untyped-def]
+    """Where each event's weights start, and neighbours of one pixel: their pixel, and the event after them. -> how many
+
+    Spikes of a layer before come pixel by pixel. No branch depends on an event: half of them would be mispredicted.
+    """
+    g, before = -1, -1
+    for e in range(first, last):
+        i = idx[e]
+        pixel = where[i, 0]
+        starts[e - first] = where[i, 1]
+        g += pixel != before
+        before = pixel
+        pixels[g], ends[g] = pixel, e + 1
+    return g + 1
+
+
+@njit(nogil=True)
+def _scattered(first, last, idx, val, where, pieces, weight, lists, sums):  # type: ignore[no-untyped-def]
+    flat, packed = sums.reshape(-1), weight.reshape(-1)
+    starts, pixels, ends = lists
+    at = first
+    for g in range(_grouped(first, last, idx, where, starts, pixels, ends)):
+        pixel, count = pixels[g], ends[g] - at
+        for k in range(pieces.first[pixel], pieces.first[pixel + 1]):
+            to, w, n = pieces.entries[k, 0], pieces.entries[k, 1], pieces.entries[k, 2]
+            _runs_added(flat, to, packed, starts, at - first, w, val, at, count, n)
+        at = ends[g]
+
+
+@njit(nogil=True)
+def _scattered_in_groups(first, last, idx, val, where, pieces, weight, sums):  # type: ignore[no-untyped-def]
     flat, packed = sums.reshape(-1), weight.reshape(-1)
     for e in range(first, last):
         i, a = idx[e], value_at(val, e)
         pixel, start, off = where[i, 0], where[i, 1], where[i, 2]
         for k in range(pieces.first[pixel], pieces.first[pixel + 1]):
-            to, w, n = pieces.entries[k, 0] + off, pieces.entries[k, 1] + start, pieces.entries[k, 2]
-            if plane.grouped:
-                for j in range(n):
-                    flat[to + j] += a * packed[w + j]
-            else:
-                _row_added(flat, to, packed, w, n, a)
+            to, w = pieces.entries[k, 0] + off, pieces.entries[k, 1] + start
+            for j in range(pieces.entries[k, 2]):
+                flat[to + j] += a * packed[w + j]
 
 
-@njit(cache=True, nogil=True)
-def _pooled(fired, plane, out):  # type: ignore[no-untyped-def]
-    """Spikes (rows, columns * channels) as bytes -> their OR over pool x pool windows, flat; 8 channels at a time."""
-    eights = plane.channels // 8
-    lines, into = fired.view(np.uint64), out.view(np.uint64)
-    p, wide = plane.pool, plane.wide // plane.pool
+@njit(nogil=True)
+def _pooled(spikes, plane, out):  # type: ignore[no-untyped-def]
+    """Spikes (rows, columns * channels / 16), 16 to a number -> their OR over pool x pool windows, flat."""
+    many, p = plane.channels // FEW, plane.pool
+    wide = plane.wide // p
     for py in range(plane.high // p):
-        line = lines[py * p]
+        line = spikes[py * p]
         for q in range(1, p):
-            other = lines[py * p + q]
+            other = spikes[py * p + q]
             for j in range(line.size):
                 line[j] |= other[j]
         for px in range(wide):
-            for w in range(eights):
-                found = line[px * p * eights + w]
+            for w in range(many):
+                found = line[px * p * many + w]
                 for q in range(1, p):
-                    found |= line[(px * p + q) * eights + w]
-                into[(py * wide + px) * eights + w] = found
+                    found |= line[(px * p + q) * many + w]
+                out[(py * wide + px) * many + w] = found
 
 
-@njit(cache=True, nogil=True)
-def _set(row, values):  # type: ignore[no-untyped-def]
-    for j in range(row.size):  # a slice assignment compiles for a second and more
-        row[j] = values[j]
-
-
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _sample(  # type: ignore[no-untyped-def]
     ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits
 ):
     """One sample over all steps: ptr (T + 1,), v (H', W' O), bits (T, words)."""
     steps, words = bits.shape
     sums = np.empty((plane.high, plane.wide * plane.channels), np.float32)
-    fired = np.empty((plane.high, plane.wide * plane.channels), np.uint8)
-    out = np.zeros(words * 64, np.uint8)
+    spikes = np.empty((plane.high, plane.wide * plane.channels // FEW), np.uint16)
+    out = np.zeros(words * 4, np.uint16)
+    most = max(1, np.diff(ptr).max())
+    lists = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int64)
     for i in range(plane.high):
-        _set(sums[i], bias)
+        for j in range(bias.size):  # a slice assignment compiles for a second and more
+            sums[i, j] = bias[j]
     for t in range(steps):
-        _scattered(ptr[t], ptr[t + 1], idx, val, where, pieces, weight, plane, sums)
+        if plane.grouped:
+            _scattered_in_groups(ptr[t], ptr[t + 1], idx, val, where, pieces, weight, sums)
+        else:
+            _scattered(ptr[t], ptr[t + 1], idx, val, where, pieces, weight, lists, sums)
         for i in range(plane.high):
-            updated_row(sums[i], v[i], c, gated, fired[i])
-            _set(sums[i], bias)
-        _pooled(fired, plane, out)
+            _row_packed(sums[i], v[i], bias, spikes[i], c, gated)
+        _pooled(spikes, plane, out)
+        found = out.view(np.uint64)
         for w in range(words):
-            bits[t, w] = _word(out, w * 64) & valid[w]
+            bits[t, w] = found[w] & valid[w]
 
 
-@kernel(reference=convolution_reference, items=lambda *a: len(a[-1]), depends=(simd, _membrane))
+@kernel(reference=convolution_reference, items=lambda *a: len(a[-1]), depends=(simd, runs, _membrane, sixteen_module))
 def convolution_kernel(  # type: ignore[no-untyped-def]
     ptr, idx, val, where, pieces, weight, bias, c, gated, plane, valid, v, bits, begin, end, team
 ):

@@ -63,7 +63,7 @@ def sparse_reference(
             bits[b, t] = np.packbits(fired, bitorder="little").view(np.uint64)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _drained(ring, loop_ring, x):  # type: ignore[no-untyped-def]
     """x = what is due in both rings, which is taken out of them."""
     for j in range(x.size):
@@ -74,7 +74,7 @@ def _drained(ring, loop_ring, x):  # type: ignore[no-untyped-def]
         loop_ring[j] = 0
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _part(  # type: ignore[no-untyped-def]
     k, size, first, last, idx, val, inward, around, fed, count, c, gated, slot, loop_slot, ring, loop_ring, v, words
 ):

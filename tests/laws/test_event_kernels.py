@@ -200,13 +200,23 @@ CONVOLUTIONS = {
 }  # fmt: skip
 
 
+def by_pixel(x: SparseRaster, pixels: int) -> SparseRaster:
+    """The same events, every step's in the order of their pixels, as spikes of a layer before come."""
+    order = np.arange(x.idx.size)
+    for lo, hi in zip(x.ptr, x.ptr[1:]):
+        order[lo:hi] = lo + np.argsort(x.idx[lo:hi] % pixels, kind="stable")
+    return SparseRaster.trusted(x.ptr, x.idx[order], None if x.val is None else x.val[order], x.steps, x.shape)
+
+
 @VALUES
+@pytest.mark.parametrize("outputs", [6, 60])
 @pytest.mark.parametrize("pool", [1, 2])
 @pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_convolution_kernel(options: dict[str, Any], pool: int, graded: bool) -> None:
-    x = drawn((4, 2, 4, 9, 8), graded)
+def test_convolution_kernel(options: dict[str, Any], pool: int, outputs: int, graded: bool) -> None:
+    x = drawn((4, 2, 4, 9, 8), graded, share=0.4)
+    x = x if outputs == 6 else by_pixel(x, 72)
     torch.manual_seed(0)
-    net = ss.Network.chain(nn.Conv2d(4, 6, **options), ss.LIF(0.9, 0.3), *[nn.MaxPool2d(pool)] * (pool > 1))
+    net = ss.Network.chain(nn.Conv2d(4, outputs, **options), ss.LIF(0.9, 0.3), *[nn.MaxPool2d(pool)] * (pool > 1))
     program = ss.stages.compiled(net.nodes, Row(net.names, {}), (4, 9, 8))
     assert program is not None
     (stage,) = program.stages
@@ -231,6 +241,10 @@ def test_bits_become_lists(table: bool) -> None:
     relabel = rng.permutation(192).astype(np.int32) if table else packed.AS_IT_IS
     ptr = np.concatenate([[0], np.cumsum([sum(int(w).bit_count() for w in row) for row in words])])
     idx = [np.empty(ptr[-1], np.int32) for _ in range(2)]
+    counted = [np.zeros(10, np.int64) for _ in range(2)]
+    packed.counted_kernel(words, counted[0])
+    packed.counted_reference(words, counted[1])
+    same((counted[0], ptr), (counted[1], ptr))
     packed.listed_kernel(words, relabel, ptr, idx[0])
     packed.listed_reference(words, relabel, ptr, idx[1])
     same((idx[0], idx[1]))
