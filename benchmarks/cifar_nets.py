@@ -118,7 +118,7 @@ NETS = {
 
 
 TUNED = {
-    "resnet20": Subject(ResNet20, Training(epochs=4, learning_rate=2e-3, weight_decay=0.05), levels=4),
+    "resnet20": Subject(ResNet20, Training(epochs=6, learning_rate=2e-3, weight_decay=0.05), levels=4),
     "vgg": Subject(Vgg, Training(epochs=4, learning_rate=1e-3, weight_decay=0.05), levels=4),
 }
 """How the networks are fine-tuned with quantised activations."""

@@ -43,9 +43,8 @@ def ahead(cells: Cells, net: str, steps: int, recipe: str = "auto") -> tuple[str
 
 def accuracies(cells: Cells, net: str) -> Iterator[str]:
     """Markdown: accuracy in percent of every recipe by T."""
-    found = sorted(
-        {(s, r) for n, s, r, _ in cells if n == net and s != "ANN"}, key=lambda k: (k[0] == PEER, k[1] != "auto")
-    )
+    every = dict.fromkeys((s, r) for n, s, r, _ in cells if n == net and s != "ANN")  # in the order of the cells
+    found = sorted(every, key=lambda k: (k[0] == PEER, k[1] != "auto"))
     ann, shown = cells[net, "ANN", "", 0], min(c["samples"] for (n, *_), c in cells.items() if n == net)
     first = (
         "" if shown == ann["samples"] else f", {100 * rights(ann)[:shown].mean():.1f} % on the {shown} of this table"
