@@ -74,8 +74,8 @@ def layer_seconds(rounds: int) -> dict[str, float]:
     v, out = np.zeros(x.shape[1:], np.float32), simd.aligned(*x.shape)
     return {
         "plain loop": least(lambda: run_kernel(x, v, c, False, out), rounds),
-        "drive fetched ahead": least(lambda: streamed_kernel(x, v, c, False, False, None, out), rounds),
-        "and spikes past the caches": least(lambda: streamed_kernel(x, v, c, False, True, None, out), rounds),
+        "drive fetched ahead": least(lambda: streamed_kernel(x, v, c, False, False, out), rounds),
+        "and spikes past the caches": least(lambda: streamed_kernel(x, v, c, False, True, out), rounds),
     }
 
 

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from ..core.streaming import goes_past
-from ._membrane import Coefficients, bits_kernel, charge_kernel, run_kernel
+from ._membrane import Coefficients, bits_kernel, run_kernel
 from ._membrane_backward import Rule, backward_kernel
-from ._streamed import fits, packed_kernel, streamed_kernel
+from ._sixteen import SLOPED
+from ._streamed import fits, packed_kernel, streamed_backward_kernel, streamed_kernel
 
 _SCHEMA = (
     "(Tensor x, Tensor v, Tensor leak, Tensor gain, Tensor bias, Tensor threshold, Tensor scale, Tensor shift,"
-    " bool gated, bool keep, int code, float height, float rate, bool detach) -> (Tensor, Tensor, Tensor)"
+    " bool gated, int code, float height, float rate, bool detach) -> (Tensor, Tensor)"
 )
 _BACK_SCHEMA = (
-    "(Tensor grads, Tensor charge, Tensor v, Tensor carry, Tensor leak, Tensor gain, Tensor bias, Tensor threshold,"
+    "(Tensor grads, Tensor x, Tensor v, Tensor carry, Tensor leak, Tensor gain, Tensor bias, Tensor threshold,"
     " Tensor scale, Tensor shift, bool gated, bool learn, int code, float height, float rate, bool detach)"
     " -> (Tensor, Tensor, Tensor)"
 )
@@ -42,17 +43,12 @@ def _flat(x: Tensor, c: Coefficients) -> np.ndarray:
     return array
 
 
-def _run(
-    x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, spikes: np.ndarray, charge: np.ndarray | None
-) -> None:
-    """x, spikes and charge (T, B, N), v (B, N) in and out: the kernel for these arrays."""
+def _run(x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, spikes: np.ndarray) -> None:
+    """x and spikes (T, B, N), v (B, N) in and out: the kernel for these arrays."""
     if fits(x):
-        kept = () if charge is None else (charge,)
-        streamed_kernel(x, v, c, gated, goes_past(x, spikes, *kept), charge, spikes)
-    elif charge is None:
-        run_kernel(x, v, c, gated, spikes)
+        streamed_kernel(x, v, c, gated, goes_past(x, spikes), spikes)
     else:
-        charge_kernel(x, v, c, gated, spikes, charge)
+        run_kernel(x, v, c, gated, spikes)
 
 
 def run_into(x: Tensor, v: Tensor, numbers: Coefficients, gated: bool, out: Tensor) -> Tensor:
@@ -67,33 +63,29 @@ def run_into(x: Tensor, v: Tensor, numbers: Coefficients, gated: bool, out: Tens
     else:
         parts = (x.view(steps, batch, -1), last.view(batch, -1), out.view(steps, batch, -1))
         drive, membrane, spikes = (_flat(part, c) for part in parts)
-        _run(drive, membrane, c, gated, spikes, None)
+        _run(drive, membrane, c, gated, spikes)
     return last
 
 
 @torch.library.custom_op("spikesim::lif", mutates_args=(), device_types="cpu", schema=_SCHEMA)
-def lif(  # type: ignore[no-untyped-def]
-    x, v, leak, gain, bias, threshold, scale, shift, gated, keep, code, height, rate, detach
-):
-    """Spikes (T, B, N), last membrane (B, N) and, where `keep`, the charge h (T, B, N) of a neuron driven by x."""
+def lif(x, v, leak, gain, bias, threshold, scale, shift, gated, code, height, rate, detach):  # type: ignore[no-untyped-def]
+    """Spikes (T, B, N) and last membrane (B, N) of neurons driven by x."""
     c = _coefficients((leak, gain, bias, threshold, scale, shift), x.numpy().dtype)
     spikes, last = torch.empty_like(x, memory_format=torch.contiguous_format), v.clone().contiguous()
-    charge = torch.empty_like(spikes) if keep else x.new_empty((0, *x.shape[1:]))
     if x.numel():
-        _run(_flat(x, c), _flat(last, c), c, gated, _flat(spikes, c), _flat(charge, c) if keep else None)
-    return spikes, last, charge
+        _run(_flat(x, c), _flat(last, c), c, gated, _flat(spikes, c))
+    return spikes, last
 
 
 @lif.register_fake
-def _(x, v, leak, gain, bias, threshold, scale, shift, gated, keep, code, height, rate, detach):  # type: ignore[no-untyped-def]
-    charge = torch.empty_like(x) if keep else x.new_empty((0, *x.shape[1:]))
-    return torch.empty_like(x), torch.empty_like(v), charge
+def _(x, v, leak, gain, bias, threshold, scale, shift, gated, code, height, rate, detach):  # type: ignore[no-untyped-def]
+    return torch.empty_like(x), torch.empty_like(v)
 
 
 @torch.library.custom_op("spikesim::lif_backward", mutates_args=(), device_types="cpu", schema=_BACK_SCHEMA)
 def lif_backward(  # type: ignore[no-untyped-def]
     grads,
-    charge,
+    x,
     v,
     carry,
     leak,
@@ -116,23 +108,18 @@ def lif_backward(  # type: ignore[no-untyped-def]
     drive, flow = torch.empty_like(grads, memory_format=torch.contiguous_format), carry.clone().contiguous()
     sums = grads.new_zeros((4 if learn else 0, *v.shape))
     if grads.numel():
-        backward_kernel(
-            _flat(grads, c),
-            _flat(charge, c),
-            _flat(v, c),
-            _flat(flow, c),
-            c,
-            rule,
-            _flat(drive, c),
-            _flat(sums, c),
-        )
+        given = (*(_flat(part, c) for part in (grads, x, v, flow)), c, rule, _flat(drive, c))
+        if fits(given[0]) and code in SLOPED and not learn and not gated:
+            streamed_backward_kernel(*given)
+        else:
+            backward_kernel(*given, _flat(sums, c))
     return drive, flow, sums
 
 
 @lif_backward.register_fake
 def _(  # type: ignore[no-untyped-def]
     grads,
-    charge,
+    x,
     v,
     carry,
     leak,
@@ -151,11 +138,10 @@ def _(  # type: ignore[no-untyped-def]
     return torch.empty_like(grads), torch.empty_like(v), grads.new_empty((4 if learn else 0, *v.shape))
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[1:8], output[2])
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*inputs[:8])
     ctx.rest = inputs[8:]
-    ctx.mark_non_differentiable(output[2])
-    ctx.set_materialize_grads(False)  # else zeros as large as the charge are made for an output nobody differentiates
+    ctx.set_materialize_grads(False)  # else zeros are made for an output nobody differentiates
 
 
 def _reduced(total: Tensor, like: Tensor) -> Tensor:
@@ -163,16 +149,16 @@ def _reduced(total: Tensor, like: Tensor) -> Tensor:
     return total.sum().reshape(like.shape) if like.numel() == 1 else total.sum(0).reshape(like.shape)
 
 
-def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-    v, leak, gain, bias, threshold, scale, shift, charge = ctx.saved_tensors
-    grad_spikes = torch.zeros_like(charge) if grad_spikes is None else grad_spikes
+def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
+    x, v, leak, gain, bias, threshold, scale, shift = ctx.saved_tensors
+    grad_spikes = torch.zeros_like(x) if grad_spikes is None else grad_spikes
     grad_last = torch.zeros_like(v) if grad_last is None else grad_last
-    gated, _, code, height, rate, detach = ctx.rest
+    gated, code, height, rate, detach = ctx.rest
     wanted = ctx.needs_input_grad
     learn = any(wanted[i] for i in (2, 4, 5, 7))
     drive, first, sums = torch.ops.spikesim.lif_backward(
         grad_spikes,
-        charge,
+        x,
         v,
         grad_last,
         leak,
@@ -191,7 +177,7 @@ def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None, _:
     d_leak, d_bias, d_threshold, d_shift = (
         (_reduced(total, like) for total, like in zip(sums, (leak, bias, threshold, shift))) if learn else (None,) * 4
     )
-    return (drive, first, d_leak, None, d_bias, d_threshold, None, d_shift, *(None,) * 6)
+    return (drive, first, d_leak, None, d_bias, d_threshold, None, d_shift, *(None,) * 5)
 
 
 lif.register_autograd(_backward, setup_context=_setup)

@@ -187,9 +187,9 @@ class LeakyNeuron(Neuron):
             out = torch.empty_like(x)
             return out, State(run_into(x, v, c, self.reset.delayed, out))
         height, rate = self.surrogate.numbers()
-        spikes, last, _ = _fused_op(
+        spikes, last = _fused_op(
             x.reshape(*shape[:2], -1), v.reshape(shape[1], -1), *rows,
-            self.reset.delayed, keep, self.surrogate.code, height, rate, self.detach_reset,
+            self.reset.delayed, self.surrogate.code, height, rate, self.detach_reset,
         )  # fmt: skip
         return spikes.reshape(shape), State(last.reshape(shape[1:]))
 

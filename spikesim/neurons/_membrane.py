@@ -176,30 +176,3 @@ def bits_kernel(x, v, c, gated, bits, begin, end, team):  # type: ignore[no-unty
             updated_row(x[t, b, lo:hi], state, row, gated, fired)
             for w in range(words):
                 bits[t, b, lo // 64 + w] = _word(fired, w * 64)
-
-
-def charge_reference(
-    x: np.ndarray, v: np.ndarray, c: Coefficients, gated: bool, spikes: np.ndarray, charge: np.ndarray
-) -> None:
-    """numpy twin of `charge_kernel`: as `run_reference`, and keeps h in charge (T, B, N) for the backward pass."""
-    rule = gated_step if gated else step
-    for t in range(x.shape[0]):
-        spikes[t], v[...], charge[t] = rule(v, x[t], c, _fires_numpy, passed)
-
-
-@kernel(reference=charge_reference, items=lambda x, *_: blocks_in(x, BLOCK))
-def charge_kernel(x, v, c, gated, spikes, charge, begin, end, team):  # type: ignore[no-untyped-def]
-    if shared_out(begin, end, team):
-        return
-    steps, _, size = x.shape
-    for j in range(begin, end):
-        b, lo, hi = block_at(j, size, BLOCK)
-        row, state = rows_of(c, lo, hi), v[b, lo:hi]
-        for t in range(steps):
-            drive, out, kept = x[t, b, lo:hi], spikes[t, b, lo:hi], charge[t, b, lo:hi]
-            if gated:
-                for i in range(hi - lo):
-                    out[i], state[i], kept[i] = _gated_step(state[i], drive[i], one_neuron(row, i), _fires, _passed)
-            else:
-                for i in range(hi - lo):
-                    out[i], state[i], kept[i] = _step(state[i], drive[i], one_neuron(row, i), _fires, _passed)

@@ -7,6 +7,9 @@ With g = dL/ds, G = dL/dh, and the surrogate slope in place of ds/du:
 
 V is the gradient at the membrane that is carried on; `through` is 1 where the reset carries gradient and 0 where
 it is detached. dL/dx = gain G. Sums over time for the coefficients: leak, bias, threshold, shift.
+
+The charges h are made again from the drive, by `_membrane.py`'s equation, a block of neurons at a time: to keep them costs
+as many bytes as the drive, which is there anyway.
 """
 
 from __future__ import annotations
@@ -17,13 +20,19 @@ import numpy as np
 from numba import njit
 
 from .. import surrogate as surrogate_module
-from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
+from ..core.kernel import block_at, blocks_in, inlined, kernel, plain, shared_out
 from ..surrogate import Slope, slope_row, slope_row_reference
 from . import _membrane as membrane_module
-from ._membrane import Coefficients, one_neuron, rows_of
+from ._membrane import Coefficients, gated_step, one_neuron, passed, rows_of, step
 
-BLOCK = 1024
-"""Neurons per parallel block: its eight rows of one step stay in the L1 cache."""
+MOST, LEAST, CHARGES = 4096, 64, 32768
+"""Neurons per parallel block at most and at least, and charges: its rows of one step stay in the L1 cache, charges in L2."""
+
+
+@inlined
+def block_of(steps):  # type: ignore[no-untyped-def]
+    """Neurons per parallel block."""
+    return max(LEAST, min(MOST, CHARGES // steps // LEAST * LEAST))
 
 
 class Rule(NamedTuple):
@@ -63,13 +72,14 @@ def gated_left_over(h, s, c):  # type: ignore[no-untyped-def]
     return h - s * (c.scale * h)
 
 
+_step, _gated_step, _passed = inlined(step), inlined(gated_step), inlined(passed)
 _step_back, _gated_step_back = inlined(step_back), inlined(gated_step_back)
 _left_over, _gated_left_over = inlined(left_over), inlined(gated_left_over)
 
 
 def backward_reference(
     grads: np.ndarray,
-    charge: np.ndarray,
+    x: np.ndarray,
     v0: np.ndarray,
     carry: np.ndarray,
     c: Coefficients,
@@ -80,7 +90,9 @@ def backward_reference(
     """numpy twin of `backward_kernel`, same arguments."""
     back, left = (gated_step_back, gated_left_over) if rule.gated else (step_back, left_over)
     fired_0 = (v0 >= c.threshold).astype(v0.dtype)
-    final = carry.copy()
+    final, charge, v = carry.copy(), np.empty_like(x), v0
+    for t, drive in enumerate(x):
+        _, v, charge[t] = (gated_step if rule.gated else step)(v, drive, c, lambda u: (u >= 0).astype(u.dtype), passed)
     if rule.gated:
         carry[...] = 0
     for t in range(grads.shape[0] - 1, -1, -1):
@@ -106,6 +118,22 @@ def backward_reference(
             sums[2] += at_threshold
             sums[3] += at_shift
         carry[...] = gh
+
+
+@inlined
+def _fires(u):  # type: ignore[no-untyped-def]
+    return np.float32(u >= 0)
+
+
+@njit(nogil=True)
+def _charge_row(x, v, c, gated, h):  # type: ignore[no-untyped-def]
+    """One step: charges h of one row, its membranes v in and out."""
+    if gated:
+        for i in range(x.size):
+            _, v[i], h[i] = _gated_step(v[i], x[i], one_neuron(c, i), _fires, _passed)
+    else:
+        for i in range(x.size):
+            _, v[i], h[i] = _step(v[i], x[i], one_neuron(c, i), _fires, _passed)
 
 
 @inlined
@@ -182,32 +210,37 @@ def _start_row(flow, h, c, rule, above, slope, none, sums):  # type: ignore[no-u
 
 
 @kernel(
-    reference=backward_reference, items=lambda x, *_: blocks_in(x, BLOCK), depends=(surrogate_module, membrane_module)
-)
-def backward_kernel(grads, charge, v0, carry, c, rule, drive_grads, sums, begin, end, team):  # type: ignore[no-untyped-def]
-    """grads, charge, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
+    reference=backward_reference, items=lambda x, *_: blocks_in(x, plain(block_of)(x.shape[0])),
+    depends=(surrogate_module, membrane_module),
+)  # fmt: skip
+def backward_kernel(grads, x, v0, carry, c, rule, drive_grads, sums, begin, end, team):  # type: ignore[no-untyped-def]
+    """grads, drive x, drive_grads (T, B, N); v0 (B, N); carry (B, N): dL/dv_T in, dL/dv_0 out; sums (4 or 0, B, N)."""
     if shared_out(begin, end, team):
         return
     steps, _, size = grads.shape
+    block = block_of(steps)
+    charges = np.empty((steps, min(block, size)), grads.dtype)
     for j in range(begin, end):
-        b, lo, hi = block_at(j, size, BLOCK)
-        row, flow, start = rows_of(c, lo, hi), carry[b, lo:hi], v0[b, lo:hi]
-        above, slope, none, last = np.empty_like(flow), np.empty_like(flow), np.zeros_like(flow), flow.copy()
-        mine = np.zeros((sums.shape[0], hi - lo), flow.dtype)
+        b, lo, hi = block_at(j, size, block)
+        row, flow, start, n = rows_of(c, lo, hi), carry[b, lo:hi], v0[b, lo:hi], hi - lo
+        above, slope, none, last = start.copy(), np.empty_like(flow), np.zeros_like(flow), flow.copy()
+        for t in range(steps):
+            _charge_row(x[t, b, lo:hi], above, row, rule.gated, charges[t, :n])
+        mine = np.zeros((sums.shape[0], n), flow.dtype)
         if rule.gated:
-            for i in range(hi - lo):
+            for i in range(n):
                 flow[i] = none[i]
         for back_step in range(steps):
             t = steps - 1 - back_step
-            h, g, out = charge[t, b, lo:hi], grads[t, b, lo:hi], drive_grads[t, b, lo:hi]
+            h, g, out = charges[t, :n], grads[t, b, lo:hi], drive_grads[t, b, lo:hi]
             final = last if rule.gated and back_step == 0 else none
             _slopes(h, row, rule, above, slope)
             if mine.shape[0]:
-                before = charge[t - 1, b, lo:hi] if t > 0 else start
+                before = charges[t - 1, :n] if t > 0 else start
                 _sums_row(g, flow, h, slope, before, final, t == 0, row, rule, mine)
             _flow_row(g, flow, h, slope, final, row, rule, out)
         if rule.gated:
             _start_row(flow, start, row, rule, above, slope, none, mine)
         for q in range(mine.shape[0]):
-            for i in range(hi - lo):
+            for i in range(n):
                 sums[q, b, lo + i] += mine[q, i]

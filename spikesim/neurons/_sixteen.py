@@ -17,10 +17,11 @@ from numba.extending import intrinsic
 
 from ..core.simd import FEW, counted, prefetched
 from ..core.streaming import stored
+from ..surrogate import SLOPES, Slope, gaussian, slope_row_reference
 from ._membrane import Coefficients, gated_step, passed, step
 from ._membrane_backward import step_back
 
-_FLOAT, _WORD = ir.VectorType(ir.FloatType(), FEW), ir.IntType(64)
+_FLOAT, _BITS, _WORD = ir.VectorType(ir.FloatType(), FEW), ir.VectorType(ir.IntType(32), FEW), ir.IntType(64)
 
 
 class _Lanes:
@@ -38,14 +39,38 @@ class _Lanes:
     def __mul__(self, other: _Lanes) -> _Lanes:
         return _Lanes(self.builder, self.builder.fmul(self.value, other.value))
 
+    def __truediv__(self, other: _Lanes) -> _Lanes:
+        return _Lanes(self.builder, self.builder.fdiv(self.value, other.value))
+
     def __neg__(self) -> _Lanes:
         return _Lanes(self.builder, self.builder.fneg(self.value))
+
+    def __abs__(self) -> _Lanes:
+        bits = self.builder.bitcast(self.value, _BITS)
+        kept = self.builder.and_(bits, ir.Constant(_BITS, [0x7FFF_FFFF] * FEW))
+        return _Lanes(self.builder, self.builder.bitcast(kept, _FLOAT))
+
+    def _compared(self, how: str, other: _Lanes) -> _Lanes:
+        return _Lanes(self.builder, None, self.builder.fcmp_ordered(how, self.value, other.value))
+
+    def __lt__(self, other: _Lanes) -> _Lanes:
+        return self._compared("<", other)
+
+    def __gt__(self, other: _Lanes) -> _Lanes:
+        return self._compared(">", other)
+
+    def __ge__(self, other: _Lanes) -> _Lanes:
+        return self._compared(">=", other)
 
 
 def _fires(u: _Lanes) -> _Lanes:
     nothing, ones = (ir.Constant(_FLOAT, [number] * FEW) for number in (0.0, 1.0))
     mask = u.builder.fcmp_ordered(">=", u.value, nothing)
     return _Lanes(u.builder, u.builder.select(mask, ones, nothing), mask)
+
+
+def _where(condition: _Lanes, a: _Lanes, b: _Lanes) -> _Lanes:
+    return _Lanes(a.builder, a.builder.select(condition.mask, a.value, b.value))
 
 
 def _coefficient(context: Any, builder: Any, kind: Any, value: Any, at: Any) -> _Lanes:
@@ -67,24 +92,25 @@ def _loaded(builder: Any, place: Any) -> Any:
     return value
 
 
-def _row(context: Any, builder: Any, kinds: Any, values: Any, at: Any) -> Coefficients:
+def _numbers_at(context: Any, builder: Any, kinds: Any, values: Any, at: Any) -> Coefficients:
     """The coefficients of neurons at : at + 16 from a tuple of scalars and arrays."""
     parts = [builder.extract_value(values, i) for i in range(len(kinds.types))]
     return Coefficients(*(_coefficient(context, builder, t, p, at) for t, p in zip(kinds.types, parts)))
 
 
-def _step_at(context: Any, builder: Any, kinds: Any, args: Any, rule: Any, keep: Any) -> _Lanes:
-    """The step of neurons at : at + 16 from (x, v, at, c) by a rule: v is stored, h handed to `keep`. -> spikes"""
+def _step_at(context: Any, builder: Any, kinds: Any, args: Any, rule: Any, keep: Any = None) -> _Lanes:
+    """The step of neurons at : at + 16 from (x, v, at, c) by a rule: v is stored, h handed to `keep` if any. -> spikes"""
     x, v, at, coefficients = args
     place = _place(context, builder, kinds[1], v, at)
     drive, membrane = (_Lanes(builder, _loaded(builder, p)) for p in (_place(context, builder, kinds[0], x, at), place))
-    s, after, h = rule(membrane, drive, _row(context, builder, kinds[3], coefficients, at), _fires, passed)
+    s, after, h = rule(membrane, drive, _numbers_at(context, builder, kinds[3], coefficients, at), _fires, passed)
     builder.store(after.value, place).align = 4
-    keep(h.value)
+    if keep is not None:
+        keep(h.value)
     return s  # type: ignore[no-any-return]
 
 
-def _stepped(context: Any, builder: Any, kinds: Any, args: Any, gated: Any, keep: Any) -> Any:
+def _stepped(context: Any, builder: Any, kinds: Any, args: Any, gated: Any, keep: Any = None) -> Any:
     """`_step_at` by the rule that `gated` names. -> bits"""
     found = []
     with builder.if_else(gated) as branches:
@@ -98,10 +124,23 @@ def _stepped(context: Any, builder: Any, kinds: Any, args: Any, gated: Any, keep
     return word
 
 
+def _for_each_sixteen(context: Any, builder: Any, kind: Any, array: Any, body: Any) -> None:
+    size, nothing = (
+        builder.extract_value(context.make_array(kind)(context, builder, array).shape, 0),
+        ir.Constant(_WORD, 0),
+    )
+
+    def turn(at: Any, total: Any) -> Any:
+        body(at)
+        return total
+
+    counted(builder, nothing, size, FEW, nothing, turn)
+
+
 @intrinsic
 def _sixteen(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _stepped(context, builder, (x, v, at, c), args[:4], args[4], lambda h: None)
+        return _stepped(context, builder, (x, v, at, c), args[:4], args[4])
 
     return types.uint64(x, v, types.intp, c, types.boolean), emit
 
@@ -117,71 +156,58 @@ def _kept(typing: Any, x: Any, v: Any, at: Any, c: Any, gated: Any) -> Any:
     return types.uint64(x, v, types.intp, c, types.boolean), emit
 
 
-def _rows(kept: bool) -> Any:
-    """`row_reference`, or `row_kept_reference`. Spikes are stored one sixteen late: a drive that lies a few bytes before
-    them, modulo a page, as an array of numpy's before one of torch's, would have every load wait for the store before it."""
-
-    @intrinsic
-    def row(typing: Any, x: Any, later: Any, v: Any, charge: Any, spikes: Any, c: Any, gated: Any, far: Any) -> Any:
-        def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            size = builder.extract_value(context.make_array(x)(context, builder, args[0]).shape, 0)
-            few, past = ir.Constant(_WORD, FEW), args[7]
-
-            def sixteen(rule: Any, at: Any) -> Any:
-                prefetched(builder, _place(context, builder, later, args[1], at))
-
-                def keep(h: Any) -> None:
-                    if kept:
-                        stored(builder, h, _place(context, builder, charge, args[3], at), past)
-
-                inputs = (args[0], args[2], at, args[5])
-                return _step_at(context, builder, (x, v, types.intp, c), inputs, rule, keep).value
-
-            def body(rule: Any) -> Any:
-                def turn(at: Any, before: Any) -> Any:
-                    following = sixteen(rule, at)
-                    stored(builder, before, _place(context, builder, spikes, args[4], builder.sub(at, few)), past)
-                    return following
-
-                return turn
-
-            with builder.if_else(args[6]) as branches:
-                for branch, rule in zip(branches, (gated_step, step)):
-                    with branch:
-                        first = sixteen(rule, ir.Constant(_WORD, 0))
-                        last = counted(builder, few, size, FEW, first, body(rule))
-                        stored(builder, last, _place(context, builder, spikes, args[4], builder.sub(size, few)), past)
-            return context.get_dummy_value()
-
-        return types.void(x, later, v, charge, spikes, c, types.boolean, types.boolean), emit
-
-    return row
-
-
 @intrinsic
-def _row_packed(typing: Any, x: Any, v: Any, rest: Any, spikes: Any, c: Any, gated: Any) -> Any:
+def _row(typing: Any, x: Any, later: Any, v: Any, spikes: Any, c: Any, gated: Any, far: Any) -> Any:
+    """Spikes are stored one sixteen late: a drive that lies a few bytes before them, modulo a page, as an array of numpy's
+    before one of torch's, would have every load wait for the store before it."""
+
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         size = builder.extract_value(context.make_array(x)(context, builder, args[0]).shape, 0)
-        words = context.make_array(spikes)(context, builder, args[3]).data
-        nothing = ir.Constant(_WORD, 0)
+        few, past = ir.Constant(_WORD, FEW), args[6]
+
+        def sixteen(rule: Any, at: Any) -> Any:
+            prefetched(builder, _place(context, builder, later, args[1], at))
+            inputs = (args[0], args[2], at, args[4])
+            return _step_at(context, builder, (x, v, types.intp, c), inputs, rule).value
 
         def body(rule: Any) -> Any:
-            def turn(at: Any, total: Any) -> Any:
-                s = _step_at(
-                    context, builder, (x, v, types.intp, c), (args[0], args[1], at, args[4]), rule, lambda h: h
-                )
-                after = _loaded(builder, _place(context, builder, rest, args[2], at))
-                builder.store(after, _place(context, builder, x, args[0], at)).align = 4
-                sixteenth = builder.lshr(at, ir.Constant(_WORD, 4))
-                builder.store(builder.bitcast(s.mask, ir.IntType(FEW)), builder.gep(words, [sixteenth]))
-                return total
+            def turn(at: Any, before: Any) -> Any:
+                following = sixteen(rule, at)
+                stored(builder, before, _place(context, builder, spikes, args[3], builder.sub(at, few)), past)
+                return following
 
             return turn
 
         with builder.if_else(args[5]) as branches:
             for branch, rule in zip(branches, (gated_step, step)):
                 with branch:
-                    counted(builder, nothing, size, FEW, nothing, body(rule))
+                    first = sixteen(rule, ir.Constant(_WORD, 0))
+                    last = counted(builder, few, size, FEW, first, body(rule))
+                    stored(builder, last, _place(context, builder, spikes, args[3], builder.sub(size, few)), past)
+        return context.get_dummy_value()
+
+    return types.void(x, later, v, spikes, c, types.boolean, types.boolean), emit
+
+
+@intrinsic
+def _row_packed(typing: Any, x: Any, v: Any, rest: Any, spikes: Any, c: Any, gated: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        words = context.make_array(spikes)(context, builder, args[3]).data
+
+        def by(rule: Any) -> Any:
+            def sixteen(at: Any) -> None:
+                s = _step_at(context, builder, (x, v, types.intp, c), (args[0], args[1], at, args[4]), rule)
+                after = _loaded(builder, _place(context, builder, rest, args[2], at))
+                builder.store(after, _place(context, builder, x, args[0], at)).align = 4
+                sixteenth = builder.lshr(at, ir.Constant(_WORD, 4))
+                builder.store(builder.bitcast(s.mask, ir.IntType(FEW)), builder.gep(words, [sixteenth]))
+
+            return sixteen
+
+        with builder.if_else(args[5]) as branches:
+            for branch, rule in zip(branches, (gated_step, step)):
+                with branch:
+                    _for_each_sixteen(context, builder, x, args[0], by(rule))
         return context.get_dummy_value()
 
     return types.void(x, v, rest, spikes, c, types.boolean), emit
@@ -208,42 +234,102 @@ def sixteen_kept_reference(x: np.ndarray, v: np.ndarray, at: int, c: Coefficient
 
 
 def row_reference(
-    x: np.ndarray, later: np.ndarray, v: np.ndarray, charge: Any, spikes: np.ndarray, c: Coefficients, gated: bool,
-    far: bool,
-) -> None:  # fmt: skip
-    """One step of a row of 16 k neurons: drive x, membranes v in and out, spikes 0.0 or 1.0; charge is not touched.
+    x: np.ndarray, later: np.ndarray, v: np.ndarray, spikes: np.ndarray, c: Coefficients, gated: bool, far: bool
+) -> None:
+    """One step of a row of 16 k neurons: drive x, membranes v in and out, spikes 0.0 or 1.0.
 
     later: a row of the drive to ask for. far: store past the caches (`core/streaming.py`).
     """
-    row_kept_reference(x, later, v, np.empty_like(x), spikes, c, gated, far)
-
-
-def row_kept_reference(
-    x: np.ndarray, later: np.ndarray, v: np.ndarray, charge: Any, spikes: np.ndarray, c: Coefficients, gated: bool,
-    far: bool,
-) -> None:  # fmt: skip
-    """`row_reference`, which leaves h in charge."""
-    spikes[:], v[:], charge[:] = (gated_step if gated else step)(v, x, c, lambda u: (u >= 0).astype(u.dtype), passed)
+    spikes[:], v[:], _ = (gated_step if gated else step)(v, x, c, lambda u: (u >= 0).astype(u.dtype), passed)
 
 
 def _numbers(c: Coefficients, here: slice) -> Coefficients:
     return Coefficients(*(n if np.ndim(n) == 0 else n[here] for n in c))
 
 
+def _stepped_back(context: Any, builder: Any, kinds: Any, args: Any) -> None:
+    """One step back of neurons at : at + 16 from (g, flow, h, slope, at, c, through)."""
+    at, places = args[4], [_place(context, builder, kind, array, args[4]) for kind, array in zip(kinds[:4], args[:4])]
+    grad, carry, charge, steep = (_Lanes(builder, _loaded(builder, place)) for place in places)
+    row = _numbers_at(context, builder, kinds[5], args[5], at)
+    s = _fires(charge - row.threshold)
+    gh, _, _ = step_back(grad, carry, charge, s, steep, row, _coefficient(context, builder, kinds[6], args[6], at))
+    builder.store((row.leak * gh).value, places[1]).align = 4
+    builder.store((row.gain * gh).value, places[3]).align = 4
+
+
 @intrinsic
 def _back(typing: Any, g: Any, flow: Any, h: Any, slope: Any, at: Any, c: Any, through: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        places = [_place(context, builder, kind, array, args[4]) for kind, array in zip((g, flow, h, slope), args[:4])]
-        grad, carry, charge, steep = (_Lanes(builder, _loaded(builder, place)) for place in places)
-        row = _row(context, builder, c, args[5], args[4])
-        detached = _coefficient(context, builder, through, args[6], args[4])
-        s = _fires(charge - row.threshold)
-        gh, _, _ = step_back(grad, carry, charge, s, steep, row, detached)
-        builder.store((row.leak * gh).value, places[1]).align = 4
-        builder.store((row.gain * gh).value, places[3]).align = 4
+        _stepped_back(context, builder, signature.args, args)
         return context.get_dummy_value()
 
     return types.void(g, flow, h, slope, types.intp, c, types.float32), emit
+
+
+@intrinsic
+def _row_charged(typing: Any, x: Any, v: Any, h: Any, c: Any, later: Any, also: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def sixteen(at: Any) -> None:
+            for kind, array in ((later, args[4]), (also, args[5])):
+                prefetched(builder, _place(context, builder, kind, array, at))
+
+            def keep(value: Any) -> None:
+                builder.store(value, _place(context, builder, h, args[2], at)).align = 4
+
+            _step_at(context, builder, (x, v, types.intp, c), (args[0], args[1], at, args[3]), step, keep)
+
+        _for_each_sixteen(context, builder, x, args[0], sixteen)
+        return context.get_dummy_value()
+
+    return types.void(x, v, h, c, later, also), emit
+
+
+def row_charged_reference(
+    x: np.ndarray, v: np.ndarray, h: np.ndarray, c: Coefficients, later: np.ndarray, also: np.ndarray
+) -> None:
+    """Charges of one step of a row of 16 k neurons, reset at once: drive x, membranes v in and out; two rows to ask for."""
+    _, v[:], h[:] = step(v, x, c, lambda u: (u >= 0).astype(u.dtype), passed)
+
+
+SLOPED = tuple(code for code, slope in enumerate(SLOPES) if slope is not gaussian)
+"""Surrogates whose slopes `row_back` makes: an exponential of vectors is not at hand."""
+
+
+@intrinsic
+def _row_back(typing: Any, g: Any, flow: Any, h: Any, out: Any, c: Any, through: Any, code: Any, rise: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kinds = *signature.args[:4], types.intp, *signature.args[4:6]
+
+        def by(slope: Any) -> Any:
+            def sixteen(at: Any) -> None:
+                numbers = [
+                    _coefficient(context, builder, types.float32, builder.extract_value(args[7], i), at)
+                    for i in range(4)
+                ]
+                charge = _Lanes(builder, _loaded(builder, _place(context, builder, h, args[2], at)))
+                u = charge - _numbers_at(context, builder, c, args[4], at).threshold
+                place = _place(context, builder, out, args[3], at)
+                builder.store(slope(u, Slope(*numbers), _where, None).value, place).align = 4
+                _stepped_back(context, builder, kinds, (*args[:4], at, *args[4:6]))
+
+            return sixteen
+
+        for number in SLOPED:
+            with builder.if_then(builder.icmp_signed("==", args[6], ir.Constant(_WORD, number))):
+                _for_each_sixteen(context, builder, g, args[0], by(SLOPES[number]))
+        return context.get_dummy_value()
+
+    return types.void(g, flow, h, out, c, types.float32, types.intp, rise), emit
+
+
+def row_back_reference(
+    g: np.ndarray, flow: np.ndarray, h: np.ndarray, out: np.ndarray, c: Coefficients, through: Any, code: int, rise: Slope
+) -> None:  # fmt: skip
+    """One step back of a row of 16 k neurons by one of the SLOPED: dL/ds in g, dL/dv in flow, in and out; dL/dx to out."""
+    slope_row_reference(code, h - c.threshold, rise, out)
+    for at in range(0, g.size, FEW):
+        back_reference(g, flow, h, out, at, c, through)
 
 
 def back_reference(
@@ -259,7 +345,8 @@ def back_reference(
 _compiled = not getattr(numba.config, "DISABLE_JIT", False)
 sixteen: Any = _sixteen if _compiled else sixteen_reference
 sixteen_kept: Any = _kept if _compiled else sixteen_kept_reference
-row: Any = _rows(False) if _compiled else row_reference
-row_kept: Any = _rows(True) if _compiled else row_kept_reference
+row: Any = _row if _compiled else row_reference
 row_packed: Any = _row_packed if _compiled else row_packed_reference
+row_charged: Any = _row_charged if _compiled else row_charged_reference
 back: Any = _back if _compiled else back_reference
+row_back: Any = _row_back if _compiled else row_back_reference
