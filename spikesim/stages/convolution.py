@@ -193,7 +193,9 @@ def _sample(  # type: ignore[no-untyped-def]
     sums = np.empty((plane.high, plane.wide * plane.channels), np.float32)
     spikes = np.empty((plane.high, plane.wide * plane.channels // FEW), np.uint16)
     out = np.zeros(words * 4, np.uint16)
-    most = max(1, np.diff(ptr).max())
+    most = 1
+    for t in range(steps):
+        most = max(most, ptr[t + 1] - ptr[t])
     lists = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int64)
     for i in range(plane.high):
         for j in range(bias.size):  # a slice assignment compiles for a second and more
