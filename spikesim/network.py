@@ -241,7 +241,7 @@ class Network(nn.Module):
         elif job.largest:
             steps = max(1, int(budget / job.largest))
         else:  # nothing is known yet: one step of anything big, all of what cannot become big
-            steps = x.shape[0] if x.numel() < budget / 64 else 1
+            steps = x.shape[0] if x.numel() < budget / 8 else 1
         return min(steps, x.shape[0], self._plan.longest or steps)
 
     def _run_chunk(

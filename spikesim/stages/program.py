@@ -82,10 +82,10 @@ class Program:
     ) -> tuple[Tensor | Bits, dict[Any, Any], dict[str, Any]]:  # fmt: skip
         """(T, B, *shape) -> output of the last stage, {neuron node: its state, delayed edge: `Past`}, {kept node: its spikes}.
 
-        Samples go through in parts whose largest activation, were it dense, would take eight times `budget_mb`.
+        Samples go through in parts whose largest activation, were it dense, would take 64 times `budget_mb`: bits and lists take less.
         """
         steps, batch = (x.steps, x.batch) if isinstance(x, SparseRaster) else x.shape[:2]
-        part = max(1, int(budget_mb * 2**21 / (steps * self.largest)))
+        part = max(1, int(budget_mb * 2**24 / (steps * self.largest)))
         if part >= batch:
             return self._run(x, states, always, keep)
         done = []

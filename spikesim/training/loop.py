@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.allocator import freed_memory_kept
 from ..core.seeds import Seeds
 from ..errors import ParameterError, must
 from .batches import Batch, Batches
@@ -75,7 +76,7 @@ def fit(
     if checkpoint is not None and checkpoint.exists():
         state.resume(checkpoint)
     run = _Loop(state, loss, seeds, processes, watch_steps if processes.first else None, constrain)
-    with _quiet_threads(training.threads), torch.random.fork_rng(devices=[]):
+    with freed_memory_kept(), _quiet_threads(training.threads), torch.random.fork_rng(devices=[]):
         while not state.done:
             state.close(run.epoch(batches, validation))
             if processes.first and checkpoint is not None:
