@@ -22,10 +22,9 @@ from .errors import ParameterError, must
 from .layers.counting import as_rows, sparse_lists
 from .neurons import Neuron, Unroll, by_kernel, by_steps
 
-
 BUDGET_MB = 8.0
-"""Default of the largest activation: it stays in the caches, and what is freed is used again. Blocks of 32 MB and more come fresh from
-the system, page by page: with 64 a ResNet-14 took 2.2 times as long."""
+"""Default of the largest activation: it stays in the caches, and what is freed is used again. Blocks of 32 MB and more come
+fresh from the system, page by page: with 64 a ResNet-14 took 2.2 times as long."""
 
 
 class Engine:

@@ -12,8 +12,8 @@ from ..network import INPUT, Network
 from ..neurons import Neuron
 
 TOGETHER = 2**20
-"""Numbers of an input that a layer or a neuron is shown at once. 4 MB stay in the caches and are used again; 64 MB came fresh from the
-system every time, which took a third to a half of a conversion (ResNet-14, T = 32)."""
+"""Numbers of an input that a layer or a neuron is shown at once. 4 MB stay in the caches and are used again; 64 MB came fresh
+from the system every time, which took a third to a half of a conversion (ResNet-14, T = 32)."""
 
 Adjusted = Callable[[str, Neuron, Tensor], Tensor]
 """(name, neuron, its drive (T, B, *shape)) -> its spikes (T, B, *shape), which go on to the next layers."""

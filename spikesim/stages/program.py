@@ -82,7 +82,8 @@ class Program:
     ) -> tuple[Tensor | Bits, dict[Any, Any], dict[str, Any]]:  # fmt: skip
         """(T, B, *shape) -> output of the last stage, {neuron node: its state, delayed edge: `Past`}, {kept node: its spikes}.
 
-        Samples go through in parts whose largest activation, were it dense, would take 64 times `budget_mb`: bits and lists take less.
+        Samples go through in parts whose largest activation, were it dense, would take 64 times `budget_mb`: bits and lists
+        take less.
         """
         steps, batch = (x.steps, x.batch) if isinstance(x, SparseRaster) else x.shape[:2]
         part = max(1, int(budget_mb * 2**24 / (steps * self.largest)))
