@@ -157,13 +157,17 @@ class Network(nn.Module):
         if isinstance(x, SparseRaster):
             given = self._entered(x, job)
             x = torch.zeros(()).expand(x.steps, x.batch, *x.shape) if given else x.dense()
-        outputs, at = [], 0
-        while at < x.shape[0]:
-            until = x.shape[0] if given and not self._plan.longest else at + self._chunk(x, job)
+        whole, at, steps = None, 0, x.shape[0]
+        while at < steps:
+            until = steps if given and not self._plan.longest else at + self._chunk(x[at:], job)
             y, state = self._run_chunk(x[at:until], state, job, {name: v[at:until] for name, v in given.items()})
-            outputs.append(y)
+            if until - at == steps:
+                return y, state, job.results()
+            if whole is None:  # one block for all: many small ones would split the memory that the next chunk needs
+                whole = y.new_empty((steps, *y.shape[1:]))
+            whole[at:until] = y
             at = until
-        return torch.cat(outputs) if len(outputs) > 1 else outputs[0], state, job.results()
+        return whole, state, job.results()
 
     def _program(self, x: Tensor | SparseRaster, shape: tuple[int, ...], job: Job) -> Program | None:
         """The chain of stages that the event-driven engine runs instead of single nodes, where the network is one."""
