@@ -108,11 +108,11 @@ def lif_backward(  # type: ignore[no-untyped-def]
     drive, flow = torch.empty_like(grads, memory_format=torch.contiguous_format), carry.clone().contiguous()
     sums = grads.new_zeros((4 if learn else 0, *v.shape))
     if grads.numel():
-        given = (*(_flat(part, c) for part in (grads, x, v, flow)), c, rule, _flat(drive, c))
-        if fits(given[0]) and code in SLOPED and not learn and not gated:
-            streamed_backward_kernel(*given)
+        g, drawn, first, carried = (_flat(part, c) for part in (grads, x, v, flow))
+        if fits(g) and code in SLOPED and not learn and not gated:
+            streamed_backward_kernel(g, drawn, first, carried, c, rule, _flat(drive, c))
         else:
-            backward_kernel(*given, _flat(sums, c))
+            backward_kernel(g, drawn, first, carried, c, rule, _flat(drive, c), _flat(sums, c))
     return drive, flow, sums
 
 
