@@ -24,6 +24,7 @@ from torch import Tensor, nn
 import spikesim as ss
 from benchmarks import contenders as c
 from benchmarks import training_step as alike
+from spikesim.core.allocator import freed_memory_kept
 from spikesim.diffusion import UNet
 from spikesim.network import Network
 
@@ -36,12 +37,13 @@ def measure(rounds: int = 5, batch: int = BATCH, threads: tuple[int, ...] = (1, 
     """Rows at 1 and 2 threads, with `peak_mb`; theirs with `limit`, ours with `share_of_limit`."""
     rows = []
     for count in threads:
-        found = c.rows(
-            "diffusion_step", {OURS: ours(batch)}, {PEER: lambda: theirs(batch)}, {}, batch, count=count, rounds=rounds,
-            grad=True, batch=batch, steps=UNET.steps,
-        )  # fmt: skip
+        with freed_memory_kept():  # as `fit` does; the peer has it too
+            found = c.rows(
+                "diffusion_step", {OURS: ours(batch)}, {PEER: lambda: theirs(batch)}, {}, batch, count=count, rounds=rounds,
+                grad=True, batch=batch, steps=UNET.steps,
+            )  # fmt: skip
         if len(found) > 1 and "skipped" not in found[1]:
-            with c.threads(count):
+            with freed_memory_kept(), c.threads(count):
                 limit = 1 / share_of_products(theirs(batch))
             for row in found:
                 row |= {"limit": limit, "share_of_limit": row["ratio_to_best_peer"] / limit}
