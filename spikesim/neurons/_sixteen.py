@@ -125,6 +125,7 @@ def _stepped(context: Any, builder: Any, kinds: Any, args: Any, gated: Any, keep
 
 
 def _for_each_sixteen(context: Any, builder: Any, kind: Any, array: Any, body: Any) -> None:
+    """body(at) for every sixteen of an array's first dimension."""
     size, nothing = (
         builder.extract_value(context.make_array(kind)(context, builder, array).shape, 0),
         ir.Constant(_WORD, 0),
@@ -268,12 +269,9 @@ def _back(typing: Any, g: Any, flow: Any, h: Any, slope: Any, at: Any, c: Any, t
 
 
 @intrinsic
-def _row_charged(typing: Any, x: Any, v: Any, h: Any, c: Any, later: Any, also: Any) -> Any:
+def _row_charged(typing: Any, x: Any, v: Any, h: Any, c: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         def sixteen(at: Any) -> None:
-            for kind, array in ((later, args[4]), (also, args[5])):
-                prefetched(builder, _place(context, builder, kind, array, at))
-
             def keep(value: Any) -> None:
                 builder.store(value, _place(context, builder, h, args[2], at)).align = 4
 
@@ -282,13 +280,11 @@ def _row_charged(typing: Any, x: Any, v: Any, h: Any, c: Any, later: Any, also: 
         _for_each_sixteen(context, builder, x, args[0], sixteen)
         return context.get_dummy_value()
 
-    return types.void(x, v, h, c, later, also), emit
+    return types.void(x, v, h, c), emit
 
 
-def row_charged_reference(
-    x: np.ndarray, v: np.ndarray, h: np.ndarray, c: Coefficients, later: np.ndarray, also: np.ndarray
-) -> None:
-    """Charges of one step of a row of 16 k neurons, reset at once: drive x, membranes v in and out; two rows to ask for."""
+def row_charged_reference(x: np.ndarray, v: np.ndarray, h: np.ndarray, c: Coefficients) -> None:
+    """Charges of one step of a row of 16 k neurons, reset at once: drive x, membranes v in and out."""
     _, v[:], h[:] = step(v, x, c, lambda u: (u >= 0).astype(u.dtype), passed)
 
 

@@ -84,8 +84,7 @@ def streamed_backward_kernel(grads, x, v0, carry, c, rule, drive, begin, end, te
         for i in range(n):
             v[i] = v0[b, lo + i]
         for t in range(steps):
-            later = x[min(t + 1, steps - 1), b, lo:hi]
-            _row_charged(x[t, b, lo:hi], v, charges[t, :n], row, later, grads[t, b, lo:hi])
+            _row_charged(x[t, b, lo:hi], v, charges[t, :n], row)
         for back_step in range(steps):
             t = steps - 1 - back_step
             _row_back(grads[t, b, lo:hi], flow, charges[t, :n], drive[t, b, lo:hi], row, rule.through, rule.code, rise)

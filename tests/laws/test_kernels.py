@@ -11,6 +11,7 @@ from spikesim.layers import conv, counting
 from spikesim.neurons import _fused, _membrane, _membrane_backward, _streamed, signed
 from spikesim.neurons._membrane import Coefficients
 from spikesim.neurons._membrane_backward import Rule
+from spikesim.neurons._sixteen import SLOPED
 from spikesim.surrogate import SLOPES, Slope, slope_row, slope_row_reference
 
 SHAPES = [(1, 1, 1), (7, 3, 5), (4, 1, 40_000)]
@@ -101,6 +102,24 @@ def test_backward_kernel_equals_its_reference(gated: bool, through: float, shape
     _membrane_backward.backward_reference(grads, x, v0, slow[0], c, rule, slow[1], slow[2])
     for a, b in zip(fast, slow):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 48), (40, 1, 4000)])
+@pytest.mark.parametrize("per_neuron", [False, True])
+@pytest.mark.parametrize("through", [0.0, 1.0])
+@pytest.mark.parametrize("code", SLOPED)
+def test_streamed_backward_kernel_equals_the_equation(
+    code: int, through: float, per_neuron: bool, shape: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(code)
+    c = coefficients(rng, np.float32, shape[2], per_neuron)
+    x, grads = rng.normal(0.3, 0.6, shape).astype(np.float32), rng.normal(size=shape).astype(np.float32)
+    v0, carry = rng.uniform(0, 1, shape[1:]).astype(np.float32), rng.normal(size=shape[1:]).astype(np.float32)
+    rule = Rule(False, np.float32(through), code, *(np.float32(n) for n in (1.0, 1.5, 0.0, 1.0)))
+    fast, slow = ([carry.copy(), np.empty_like(x)] for _ in range(2))
+    _streamed.streamed_backward_kernel(grads, x, v0, fast[0], c, rule, fast[1])
+    _streamed.streamed_backward_reference(grads, x, v0, slow[0], c, rule, slow[1])
+    assert all(np.array_equal(a, b) for a, b in zip(fast, slow)) and fast[1].any()
 
 
 @pytest.mark.parametrize("code", range(len(SLOPES)))
