@@ -1,16 +1,19 @@
-"""The operation torch sees: the neuron's whole time loop as one custom op, forward and backward.
+"""The operation torch sees: the neuron's whole time loop as one, forward and backward.
 
-`torch.ops.spikesim.lif` has a fake kernel and a registered gradient, so `torch.compile`, hooks and DDP treat it
-like any other operation. Read `_membrane.py` for the equation and `_membrane_backward.py` for its adjoint.
+An autograd function, and where torch compiles a custom operation, `torch.ops.spikesim.lif`, with a fake kernel and a registered
+gradient: the first call of that imports torch's compiler (two seconds), later ones cost 50 microseconds more than the function.
+Read `_membrane.py` for the equation and `_membrane_backward.py` for its adjoint.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from ..core.streaming import goes_past
 from ._membrane import Coefficients, bits_kernel, run_kernel
@@ -67,23 +70,24 @@ def run_into(x: Tensor, v: Tensor, numbers: Coefficients, gated: bool, out: Tens
     return last
 
 
-@torch.library.custom_op("spikesim::lif", mutates_args=(), device_types="cpu", schema=_SCHEMA)
-def lif(x, v, leak, gain, bias, threshold, scale, shift, gated, code, height, rate, detach):  # type: ignore[no-untyped-def]
+def _fired(x, v, leak, gain, bias, threshold, scale, shift, gated, code, height, rate, detach):  # type: ignore[no-untyped-def]
     """Spikes (T, B, N) and last membrane (B, N) of neurons driven by x."""
-    c = _coefficients((leak, gain, bias, threshold, scale, shift), x.numpy().dtype)
-    spikes, last = torch.empty_like(x, memory_format=torch.contiguous_format), v.clone().contiguous()
+    c = _coefficients((leak, gain, bias, threshold, scale, shift), x.detach().numpy().dtype)
+    spikes, last = torch.empty_like(x, memory_format=torch.contiguous_format), v.detach().clone().contiguous()
     if x.numel():
         _run(_flat(x, c), _flat(last, c), c, gated, _flat(spikes, c))
     return spikes, last
 
 
-@lif.register_fake
+_op = torch.library.custom_op("spikesim::lif", _fired, mutates_args=(), device_types="cpu", schema=_SCHEMA)
+
+
+@_op.register_fake
 def _(x, v, leak, gain, bias, threshold, scale, shift, gated, code, height, rate, detach):  # type: ignore[no-untyped-def]
     return torch.empty_like(x), torch.empty_like(v)
 
 
-@torch.library.custom_op("spikesim::lif_backward", mutates_args=(), device_types="cpu", schema=_BACK_SCHEMA)
-def lif_backward(  # type: ignore[no-untyped-def]
+def _returned(  # type: ignore[no-untyped-def]
     grads,
     x,
     v,
@@ -116,7 +120,12 @@ def lif_backward(  # type: ignore[no-untyped-def]
     return drive, flow, sums
 
 
-@lif_backward.register_fake
+_back_op = torch.library.custom_op(
+    "spikesim::lif_backward", _returned, mutates_args=(), device_types="cpu", schema=_BACK_SCHEMA
+)
+
+
+@_back_op.register_fake
 def _(  # type: ignore[no-untyped-def]
     grads,
     x,
@@ -149,14 +158,14 @@ def _reduced(total: Tensor, like: Tensor) -> Tensor:
     return total.sum().reshape(like.shape) if like.numel() == 1 else total.sum(0).reshape(like.shape)
 
 
-def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
+def _backward(run: Any, ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None) -> tuple[Tensor | None, ...]:
     x, v, leak, gain, bias, threshold, scale, shift = ctx.saved_tensors
     grad_spikes = torch.zeros_like(x) if grad_spikes is None else grad_spikes
     grad_last = torch.zeros_like(v) if grad_last is None else grad_last
     gated, code, height, rate, detach = ctx.rest
     wanted = ctx.needs_input_grad
     learn = any(wanted[i] for i in (2, 4, 5, 7))
-    drive, first, sums = torch.ops.spikesim.lif_backward(
+    drive, first, sums = run(
         grad_spikes,
         x,
         v,
@@ -180,4 +189,19 @@ def _backward(ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor | None) ->
     return (drive, first, d_leak, None, d_bias, d_threshold, None, d_shift, *(None,) * 5)
 
 
-lif.register_autograd(_backward, setup_context=_setup)
+_op.register_autograd(partial(_backward, torch.ops.spikesim.lif_backward), setup_context=_setup)
+
+
+class _Lif(torch.autograd.Function):
+    forward = staticmethod(_fired)
+    setup_context = staticmethod(_setup)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *grads: Tensor | None) -> Any:
+        return _backward(_returned, ctx, *grads)
+
+
+def lif(*given: Any) -> tuple[Tensor, Tensor]:
+    """`_fired` with its gradient."""
+    return (torch.ops.spikesim.lif if torch.compiler.is_compiling() else _Lif.apply)(*given)  # type: ignore[no-any-return]
