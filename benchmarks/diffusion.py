@@ -52,7 +52,7 @@ class Set:
 
 SETS = {
     "taught-on": Set("taught-on", 2000),
-    "taught": Set("taught", 2000),
+    "taught": Set("taught", 640),
     "ann": Set("ann", 2000),
     "snn": Set("snn", 640),
     "relu": Set("relu", 640),
@@ -62,8 +62,8 @@ SETS = {
     "asked, guidance 2": Set("classes", 320, Sampling(labels=tuple(range(10)), guidance=2.0)),
     "asked-noise": Set("classes-noise", 320, Sampling(labels=tuple(range(10)), guidance=2.0), "asked"),
     "asked-noise, guidance 2": Set("classes-noise", 320, Sampling(labels=tuple(range(10)), guidance=2.0)),
-    "tsm": Set("tsm", 2000),
-    "longer": Set("longer", 2000),
+    "tsm": Set("tsm", 640),
+    "longer": Set("longer", 640),
     "eight": Set("eight", 640),
     "guided": Set("taught", 640, made="guided"),
     "swept": Set("taught", 640, made="swept"),
