@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..core import simd
 from ..core import turned as turned_module
+from ..core.derivative import first_only
 from ..core.kernel import kernel, shared_out
 from ..core.operator import Context
 from ..core.raster import SparseRaster
@@ -248,7 +249,7 @@ def _differentiated(ctx: Any, grads: Tensor) -> tuple[Tensor | None, ...]:
     return None, None, None, None, weight, grads.sum((0, 1)) if ctx.needs_input_grad[5] else None
 
 
-_event_linear.register_autograd(_differentiated, setup_context=_keep)
+_event_linear.register_autograd(first_only(_differentiated), setup_context=_keep)
 
 
 def event_linear(x: SparseRaster, weight: Tensor, bias: Tensor | None) -> Tensor:

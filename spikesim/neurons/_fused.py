@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
+from ..core.derivative import first_only
 from ..core.streaming import goes_past
 from ._membrane import Coefficients, bits_kernel, run_kernel
 from ._membrane_backward import Rule, backward_kernel
@@ -189,7 +189,7 @@ def _backward(run: Any, ctx: Any, grad_spikes: Tensor | None, grad_last: Tensor 
     return (drive, first, d_leak, None, d_bias, d_threshold, None, d_shift, *(None,) * 5)
 
 
-_op.register_autograd(partial(_backward, torch.ops.spikesim.lif_backward), setup_context=_setup)
+_op.register_autograd(first_only(partial(_backward, torch.ops.spikesim.lif_backward)), setup_context=_setup)
 
 
 class _Lif(torch.autograd.Function):
@@ -197,11 +197,12 @@ class _Lif(torch.autograd.Function):
     setup_context = staticmethod(_setup)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @first_only
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         return _backward(_returned, ctx, *grads)
 
 
 def lif(*given: Any) -> tuple[Tensor, Tensor]:
-    """`_fired` with its gradient."""
-    return (torch.ops.spikesim.lif if torch.compiler.is_compiling() else _Lif.apply)(*given)  # type: ignore[no-any-return]
+    """`_fired` with its gradient; the custom operation where tensors hold no numbers (torch compiles, fake tensors)."""
+    traced = torch.compiler.is_compiling() or type(given[0]) is not Tensor
+    return (torch.ops.spikesim.lif if traced else _Lif.apply)(*given)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.derivative import first_only
 from ..core.kernel import block_at, blocks_in, inlined, kernel, shared_out
 
 BLOCK = 8192
@@ -213,7 +214,7 @@ def _backward(ctx: Any, grads: Tensor, grad_last: Tensor) -> tuple[Tensor | None
     return drive, flow, leak_sum.sum(0) if ctx.needs_input_grad[2] else None, None
 
 
-synapse.register_autograd(_backward, setup_context=_setup)
+synapse.register_autograd(first_only(_backward), setup_context=_setup)
 
 
 def current_by_kernel(x: Tensor, i: Tensor, leak: Tensor, code: int) -> tuple[Tensor, Tensor]:

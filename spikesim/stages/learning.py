@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ..core import simd
+from ..core.derivative import first_only
 from ..core.kernel import kernel, plain, shared_out
 from ..core.raster import SparseRaster
 from ..core.simd import FEW, LANES
@@ -137,7 +137,7 @@ class Learned(torch.autograd.Function):
         return spikes.dense(), *last
 
     @staticmethod
-    @once_differentiable
+    @first_only
     def backward(ctx: Any, grads: Any, *carried: Any) -> Any:
         found: list[Any] = []
         wanted, weights = ctx.needs_input_grad[3:], ctx.saved_tensors
