@@ -13,8 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from . import simd
-from .simd import FEW, counted, data_of, loaded, splat, vector
+from .simd import FEW, compiled, counted, data_of, loaded, splat, vector
 
 SIDES = (64, 32, 16)
 """Lengths of the parts that a run is cut into, longest first: what is held in registers at once."""
@@ -52,18 +51,9 @@ def _over(builder: Any, count: Any, first: list[Any], body: Callable[[Any, list[
 
 @intrinsic
 def _runs_added(
-    typing: Any,
-    target: Any,
-    at: Any,
-    weight: Any,
-    starts: Any,
-    begin: Any,
-    off: Any,
-    val: Any,
-    first: Any,
-    count: Any,
+    typing: Any, target: Any, at: Any, weight: Any, starts: Any, begin: Any, off: Any, val: Any, first: Any, count: Any,
     n: Any,
-) -> Any:
+) -> Any:  # fmt: skip
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         out, w, s, v = (data_of(context, builder, signature.args[i], args[i]) for i in (0, 2, 3, 6))
         out, w = builder.gep(out, [args[1]]), builder.gep(w, [args[5]])
@@ -110,4 +100,4 @@ def _runs_added(
     return types.void(*kinds), emit
 
 
-runs_added: Any = _runs_added if simd.compiled else runs_added_reference
+runs_added: Any = _runs_added if compiled else runs_added_reference

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ..core.simd import FEW, counted, prefetched
+from ..core.simd import FEW, compiled, counted, data_of, loaded, prefetched, splat, vector
 from ..core.streaming import stored
 from ..surrogate import SLOPES, Slope, gaussian, slope_row_reference
 from ._membrane import Coefficients, gated_step, passed, step
@@ -75,21 +74,12 @@ def _where(condition: _Lanes, a: _Lanes, b: _Lanes) -> _Lanes:
 
 def _coefficient(context: Any, builder: Any, kind: Any, value: Any, at: Any) -> _Lanes:
     if not isinstance(kind, types.Array):
-        single = builder.insert_element(ir.Constant(_FLOAT, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), FEW), [0] * FEW)
-        return _Lanes(builder, builder.shuffle_vector(single, ir.Constant(_FLOAT, ir.Undefined), zeros))
-    return _Lanes(builder, _loaded(builder, _place(context, builder, kind, value, at)))
+        return _Lanes(builder, splat(builder, value, FEW))
+    return _Lanes(builder, loaded(builder, _place(context, builder, kind, value, at)))
 
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at]), _FLOAT.as_pointer())
-
-
-def _loaded(builder: Any, place: Any) -> Any:
-    value = builder.load(place)
-    value.align = 4
-    return value
+    return vector(builder, builder.gep(data_of(context, builder, kind, array), [at]), FEW)
 
 
 def _numbers_at(context: Any, builder: Any, kinds: Any, values: Any, at: Any) -> Coefficients:
@@ -102,7 +92,7 @@ def _step_at(context: Any, builder: Any, kinds: Any, args: Any, rule: Any, keep:
     """The step of neurons at : at + 16 from (x, v, at, c) by a rule: v is stored, h handed to `keep` if any. -> spikes"""
     x, v, at, coefficients = args
     place = _place(context, builder, kinds[1], v, at)
-    drive, membrane = (_Lanes(builder, _loaded(builder, p)) for p in (_place(context, builder, kinds[0], x, at), place))
+    drive, membrane = (_Lanes(builder, loaded(builder, p)) for p in (_place(context, builder, kinds[0], x, at), place))
     s, after, h = rule(membrane, drive, _numbers_at(context, builder, kinds[3], coefficients, at), _fires, passed)
     builder.store(after.value, place).align = 4
     if keep is not None:
@@ -193,12 +183,12 @@ def _row(typing: Any, x: Any, later: Any, v: Any, spikes: Any, c: Any, gated: An
 @intrinsic
 def _row_packed(typing: Any, x: Any, v: Any, rest: Any, spikes: Any, c: Any, gated: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        words = context.make_array(spikes)(context, builder, args[3]).data
+        words = data_of(context, builder, spikes, args[3])
 
         def by(rule: Any) -> Any:
             def sixteen(at: Any) -> None:
                 s = _step_at(context, builder, (x, v, types.intp, c), (args[0], args[1], at, args[4]), rule)
-                after = _loaded(builder, _place(context, builder, rest, args[2], at))
+                after = loaded(builder, _place(context, builder, rest, args[2], at))
                 builder.store(after, _place(context, builder, x, args[0], at)).align = 4
                 sixteenth = builder.lshr(at, ir.Constant(_WORD, 4))
                 builder.store(builder.bitcast(s.mask, ir.IntType(FEW)), builder.gep(words, [sixteenth]))
@@ -251,7 +241,7 @@ def _numbers(c: Coefficients, here: slice) -> Coefficients:
 def _stepped_back(context: Any, builder: Any, kinds: Any, args: Any) -> None:
     """One step back of neurons at : at + 16 from (g, flow, h, slope, at, c, through)."""
     at, places = args[4], [_place(context, builder, kind, array, args[4]) for kind, array in zip(kinds[:4], args[:4])]
-    grad, carry, charge, steep = (_Lanes(builder, _loaded(builder, place)) for place in places)
+    grad, carry, charge, steep = (_Lanes(builder, loaded(builder, place)) for place in places)
     row = _numbers_at(context, builder, kinds[5], args[5], at)
     s = _fires(charge - row.threshold)
     gh, _, _ = step_back(grad, carry, charge, s, steep, row, _coefficient(context, builder, kinds[6], args[6], at))
@@ -303,7 +293,7 @@ def _row_back(typing: Any, g: Any, flow: Any, h: Any, out: Any, c: Any, through:
                     _coefficient(context, builder, types.float32, builder.extract_value(args[7], i), at)
                     for i in range(4)
                 ]
-                charge = _Lanes(builder, _loaded(builder, _place(context, builder, h, args[2], at)))
+                charge = _Lanes(builder, loaded(builder, _place(context, builder, h, args[2], at)))
                 u = charge - _numbers_at(context, builder, c, args[4], at).threshold
                 place = _place(context, builder, out, args[3], at)
                 builder.store(slope(u, Slope(*numbers), _where, None).value, place).align = 4
@@ -338,11 +328,10 @@ def back_reference(
     flow[here], slope[here] = row.leak * gh, row.gain * gh
 
 
-_compiled = not getattr(numba.config, "DISABLE_JIT", False)
-sixteen: Any = _sixteen if _compiled else sixteen_reference
-sixteen_kept: Any = _kept if _compiled else sixteen_kept_reference
-row: Any = _row if _compiled else row_reference
-row_packed: Any = _row_packed if _compiled else row_packed_reference
-row_charged: Any = _row_charged if _compiled else row_charged_reference
-back: Any = _back if _compiled else back_reference
-row_back: Any = _row_back if _compiled else row_back_reference
+sixteen: Any = _sixteen if compiled else sixteen_reference
+sixteen_kept: Any = _kept if compiled else sixteen_kept_reference
+row: Any = _row if compiled else row_reference
+row_packed: Any = _row_packed if compiled else row_packed_reference
+row_charged: Any = _row_charged if compiled else row_charged_reference
+back: Any = _back if compiled else back_reference
+row_back: Any = _row_back if compiled else row_back_reference
