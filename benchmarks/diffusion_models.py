@@ -1,6 +1,6 @@
 """The models of the diffusion study, trained one after the other into a folder; a stopped run goes on.
 
-    SPIKESIM_SHARED=DIR [DIFFUSION_SEED=1] python -m benchmarks.diffusion_models OUT [NAME ...]
+    SPIKESIM_SHARED=DIR [DIFFUSION_SEED=1] [DIFFUSION_PRECISION=bfloat16] python -m benchmarks.diffusion_models OUT [NAME ...]
 
 MNIST as 16 x 16 pixels, U-Net of width 32, multipliers 1-2-2, two blocks, T = 4. Some minutes of one core for each (`seconds`).
 
@@ -81,7 +81,8 @@ def experiment_of(name: str, out: Path) -> tuple[DiffusionExperiment, Training]:
     model = MODELS[name]
     others = {name: str(out / found) for name in ("start", "teacher") if (found := getattr(model, name))}
     settings = DiffusionExperiment.of(**COMMON, **model.settings, **others)
-    return settings, Training(epochs=model.epochs, **{**TRAINING, **model.training})
+    precision = os.environ.get("DIFFUSION_PRECISION", "float32")
+    return settings, Training(epochs=model.epochs, precision=precision, **{**TRAINING, **model.training})
 
 
 def train(name: str, out: Path, seed: int = 0) -> None:

@@ -52,7 +52,10 @@ class Neuron(nn.Module):
         return tensor
 
     def forward(self, x: Tensor, state: Any = None, unroll: Unroll | None = None) -> tuple[Tensor, Any]:
-        """Run over x (T, B, *shape); `unroll` None takes the kernel where it can (CPU, float32 or float64)."""
+        """Run over x (T, B, *shape); `unroll` None takes the kernel where it can (CPU, float32 or float64). Under `torch.autocast`
+        membranes are float32, whatever the drive was computed in."""
+        if x.is_floating_point() and x.dtype not in MEMBRANE_DTYPES and torch.is_autocast_enabled(x.device.type):
+            x = x.float()
         if x.ndim < 2 or not x.shape[0] or x.dtype not in MEMBRANE_DTYPES:
             got = f"{tuple(x.shape)} {x.dtype}"
             raise ShapeError(must(f"{type(self).__name__}.x", "(T, B, *shape) in float32 or float64", got))

@@ -27,7 +27,7 @@ class Training:
     schedule     "one-cycle", "cosine", "constant", or "steps": times `factor` after each of `milestones`, which are shares of
                  the run (0.6 is after 60 % of its steps)
     clip         largest norm of the gradient; 0: none
-    precision    "float32", or "bfloat16", which autocast then computes layers in
+    precision    "float32", or "bfloat16", which autocast then computes layers in; membranes stay float32
     ema          share of the average of weights that a step keeps, such as 0.999; validation and the result then use the
                  average; 0: none
     patience     epochs without a better validation accuracy after which to stop; 0: never

@@ -63,6 +63,19 @@ def test_kernel_equals_steps_and_a_run_may_be_cut_anywhere(make: Callable[[], Ne
 
 
 @EACH
+def test_autocast_leaves_membranes_in_float32(make: Callable[[], Neuron]) -> None:
+    neuron, x = make(), drive().bfloat16()
+    with torch.no_grad():
+        with pytest.raises(ss.errors.ShapeError, match="float32 or float64, got"):
+            neuron(x)
+        wanted, last = neuron(x.float())
+        with torch.autocast("cpu", torch.bfloat16):
+            out, state = neuron(x)
+    assert out.dtype == state.v.dtype == torch.float32 and torch.equal(out, wanted)
+    assert all(torch.equal(a, b) for a, b in zip(state, last))
+
+
+@EACH
 def test_saved_and_loaded_it_is_the_same(make: Callable[[], Neuron], tmp_path: Path) -> None:
     network = ss.Network.chain(make())
     again = ss.load(ss.save(network, tmp_path / "net"))

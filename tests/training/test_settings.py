@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import spikesim as ss
-from spikesim.training import CrossEntropy, Epoch, TensorBatches, Training, fit
+from spikesim.layers import SumPool2d
+from spikesim.training import CrossEntropy, Epoch, ReadoutCrossEntropy, TensorBatches, Training, fit
 
 
 def problem(size: int = 60) -> tuple[Tensor, Tensor]:
@@ -56,6 +57,20 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, options: dict[str, 
     assert history[-1].loss < history[0].loss and all(e.validation is not None for e in history)
     for a, b in zip(whole.state_dict().values(), fresh.state_dict().values()):
         assert torch.equal(a, b)
+
+
+def test_spiking_networks_train_in_bfloat16() -> None:
+    def trained(precision: str) -> tuple[float, float]:
+        torch.manual_seed(1)
+        spiking = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), ss.LIF(0.9), SumPool2d(2), ss.IF()
+        network = ss.Network.chain(*spiking, nn.Flatten(), nn.Linear(72, 3))
+        training = Training(epochs=6, learning_rate=0.02, precision=precision)
+        history = fit(network, BATCHES, ReadoutCrossEntropy(steps=4), training, seeds=ss.Seeds(2))
+        return history[0].loss, history[-1].loss
+
+    (whole_first, whole), (first, last) = trained("float32"), trained("bfloat16")
+    assert first != whole_first and first == pytest.approx(whole_first, rel=0.1)
+    assert last < first / 2 and last == pytest.approx(whole, abs=0.15)
 
 
 def test_milestones_are_shares_of_the_run() -> None:
