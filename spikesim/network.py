@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,17 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from . import fusion
 from .binding import Conversion, scaled
 from .core.ledger import Ledger
 from .core.operator import Activity, Context, LinearOperator
 from .core.raster import SparseRaster
 from .core.seeds import Seeds
 from .errors import GraphError, ParameterError, ShapeError, must, nearest
-from .execution import Engine, EventDriven, Fused, Reference, choose
+from .execution import Engine, EventDriven, Fused, choose
 from .graph import INPUT, Edge, delay_line, in_a_row, joins, nest, planned
 from .layers import DelayedLinear, Reshape, operator_of
 from .layers.counting import count_neurons, count_operations
-from .layers.linear import event_linear
 from .neurons import Neuron
 from .readout import Mean, Readout
 from .recording import Job
@@ -73,6 +72,7 @@ class Network(nn.Module):
         for name, module in nodes.items():
             nest(self, name, module)
         self.uncut = any(getattr(module, "uncut", False) for module in nodes.values())
+        self._pairs = fusion.pairs(nodes, self._plan)
         self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
         self._programs: dict[tuple[tuple[int, ...], torch.dtype], Program | None] = {}
 
@@ -154,8 +154,9 @@ class Network(nn.Module):
             y, state, recording = self._run_program(program, x, state, job)
             return y if packed else as_tensor(y), state, recording
         given: dict[str, Tensor] = {}
+        job.instead = fusion.doubled(self, self._pairs, job)
         if isinstance(x, SparseRaster):
-            given = self._entered(x, job)
+            given = fusion.entered(self, self._plan, x, job)
             x = torch.zeros(()).expand(x.steps, x.batch, *x.shape) if given else x.dense()
         whole, at, steps = None, 0, x.shape[0]
         while at < steps:
@@ -191,8 +192,7 @@ class Network(nn.Module):
             row = in_a_row(self._plan, self.output)
             self._programs[key] = None if row is None else compiled(self.nodes, row, shape, rows)
         program = self._programs[key]
-        hooked = program is not None and any(m._forward_hooks or m._forward_pre_hooks for m in program.modules)
-        return None if hooked else program
+        return None if program is None or fusion.hooked(*program.modules) else program
 
     def _learned(
         self, x: SparseRaster, shape: tuple[int, ...], state: NetworkState, job: Job
@@ -218,24 +218,6 @@ class Network(nn.Module):
         delayed = {key: past.spikes.transpose(0, 1) for key, past in after.items() if isinstance(past, Past)}
         nodes = {key: value for key, value in after.items() if not isinstance(value, Past)}
         return y, NetworkState(state.step + steps, nodes, delayed), kept
-
-    def _entered(self, x: SparseRaster, job: Job) -> dict[str, Tensor]:
-        """Values of the first nodes computed from the events, where that is one `nn.Linear` (behind a Flatten or not)."""
-        at, passed, inputs = INPUT, dict[str, None](), prod(x.shape)
-        while True:
-            readers = [e.target for e in self.edges if e.source == at]
-            if len(readers) != 1 or len(self._plan.sources[readers[0]]) != 1 or readers[0] in job.record:
-                return {}
-            at, module = readers[0], self.node(readers[0])
-            hooked = module._forward_hooks or module._forward_pre_hooks
-            if hooked or job.ctx.ledger is not None or isinstance(job.engine, Reference):
-                return {}
-            if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.in_features == inputs:
-                y = event_linear(x, module.weight, module.bias)
-                return {name: y for name in (*passed, at)}
-            if not isinstance(module, nn.Flatten) or at == self.output:
-                return {}
-            passed[at] = None
 
     def _chunk(self, x: Tensor, job: Job) -> int:
         """Steps of the next chunk: the largest activation stays under the engine's budget (results do not depend on it)."""
@@ -303,9 +285,10 @@ class Network(nn.Module):
 
     def synapses(self, x: Tensor) -> dict[str, int]:
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""
-        self.shapes(x[None])
-        operators = {name: operator for (name, _), operator in self._operators.items() if operator is not None}
-        return {name: int(operator.row_fanout().sum()) for name, operator in operators.items()}
+        shapes = self.shapes(x[None])
+        keys = {name: [(name, shapes[e.source]) for e in self._plan.sources[name]] for name in self._plan.order}
+        known = {name: [self._operators[key] for key in found if key in self._operators] for name, found in keys.items()}
+        return {name: int(first[0].row_fanout().sum()) for name, first in known.items() if first and first[0] is not None}
 
     def shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
@@ -334,6 +317,10 @@ class Network(nn.Module):
         module = self.node(name)
         if isinstance(x, tuple):
             return self._run_join(name, module, x, state, job)
+        if name in job.instead:
+            y = job.instead[name](x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            job.keep(name, y)
+            return y, state
         key = (name, tuple(x.shape[2:]))
         if key not in self._operators:
             self._operators[key] = operator_of(module, key[1])

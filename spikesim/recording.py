@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ class Job:
     ctx: Context
     record: Mapping[str, Sequence[int] | None]
     recorded: dict[str, list[Any]] = field(default_factory=dict)
+    instead: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # of nodes: what runs (`fusion.py`)
     largest: int = 0  # elements of the largest activation of one step, known after the first chunk
 
     def keep(self, name: str, value: Tensor) -> None:

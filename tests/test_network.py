@@ -149,3 +149,12 @@ def test_a_plan_says_how_many_read_each_value_and_which_outlive_a_chunk() -> Non
     plan = planned(("a", "b", "c", "d"), edges, "d")
     assert dict(plan.readers) == {"input": 1, "a": 2, "b": 1, "c": 1, "d": 0}
     assert plan.kept == {"b", "d"}
+
+
+def test_synapses_are_those_of_the_input_that_is_asked_about() -> None:
+    net = ss.Network.chain(nn.Conv2d(1, 2, 3), ss.IF(), nn.Conv2d(2, 2, 3))
+    large, small = torch.rand(2, 1, 9, 9), torch.rand(2, 1, 6, 6)
+    first = net.synapses(large)
+    assert first == {"0": 9 * 2 * 49, "2": 18 * 2 * 25}
+    assert net.synapses(small) == {"0": 9 * 2 * 16, "2": 18 * 2 * 4}
+    assert net.synapses(large) == first
