@@ -287,8 +287,12 @@ class Network(nn.Module):
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""
         shapes = self.shapes(x[None])
         keys = {name: [(name, shapes[e.source]) for e in self._plan.sources[name]] for name in self._plan.order}
-        known = {name: [self._operators[key] for key in found if key in self._operators] for name, found in keys.items()}
-        return {name: int(first[0].row_fanout().sum()) for name, first in known.items() if first and first[0] is not None}
+        known = {
+            name: [self._operators[key] for key in found if key in self._operators] for name, found in keys.items()
+        }
+        return {
+            name: int(first[0].row_fanout().sum()) for name, first in known.items() if first and first[0] is not None
+        }
 
     def shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""

@@ -6,7 +6,7 @@ and context and asks nothing about what they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -44,7 +44,7 @@ class Context:
 
     def at(self, where: str, activity: Activity | None = None) -> Context:
         """The same context at another node, with what is known about its input."""
-        return replace(self, where=where, activity=activity)
+        return Context(where, self.step0, self.sample_ids, self.seeds, self.ledger, activity)
 
 
 @runtime_checkable
