@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import types
 from collections.abc import Iterator
@@ -51,6 +52,18 @@ def test_training_writes_a_model_a_log_and_its_file(trained: Path) -> None:
     assert names == {"experiment.toml", "train.json", "log.csv", "training.png", "checkpoint.safetensors", "model"}
     found = json.loads((trained / "train.json").read_text())
     assert found["classes"] == 10 and found["size"] == 8 and len(found["history"]) == 1
+
+
+def test_info_says_what_a_run_left(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = said(capsys, "info", str(trained))
+    assert (found["kind"], found["data"], found["steps"]) == ("diffusion model", "digits", 2)
+    assert found["folders"] == [str(trained / "model")] and found["nodes"]["stem.second.neuron"] == "IF"
+    assert main(["info", str(trained / "model")]) == 0
+    text = capsys.readouterr().out
+    assert " BatchNorm2d" in text and "stem.second" not in text
+    shutil.copytree(trained, tmp_path / "several")
+    shutil.copytree(trained / "model", tmp_path / "several" / "other")
+    assert said(capsys, "info", "several") == {"kind": "networks", "folders": ["several/model", "several/other"]}
 
 
 def test_sampling_writes_pictures_a_grid_and_an_animation(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
