@@ -8,7 +8,8 @@ backend, in the order of the same graph. Loss |eps - eps^|^2, Adam, learning rat
 
 The limit: of their step, convolutions and linear layers take some share w (profiled: time within their operators, forward and
 backward). Whoever runs these products as fast, and all else in no time, is 1 / w times as fast. The aim is 0.8 of that.
-Memory as in `training_step`.
+Memory as in `training_step`. A row of kind "other": ours with layers in bfloat16 (`Training(precision="bfloat16")`), where the
+processor multiplies that.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ def measure(rounds: int = 5, batch: int = BATCH, threads: tuple[int, ...] = (1, 
     for count in threads:
         with freed_memory_kept():  # as `fit` does; the peer has it too
             found = c.rows(
-                "diffusion_step", {OURS: ours(batch)}, {PEER: lambda: theirs(batch)}, {}, batch, count=count, rounds=rounds,
-                grad=True, batch=batch, steps=UNET.steps,
+                "diffusion_step", {OURS: ours(batch)}, {PEER: lambda: theirs(batch)}, others(batch), batch, count=count,
+                rounds=rounds, grad=True, batch=batch, steps=UNET.steps,
             )  # fmt: skip
-        if len(found) > 1 and "skipped" not in found[1]:
+        if not any("skipped" in row for row in found):
             with freed_memory_kept(), c.threads(count):
                 limit = 1 / share_of_products(theirs(batch))
-            for row in found:
+            for row in (row for row in found if row["kind"] != "other"):
                 row |= {"limit": limit, "share_of_limit": row["ratio_to_best_peer"] / limit}
         rows += found
     peaks = {row["name"]: alike.peak(row["name"], batch, "benchmarks.diffusion_step") for row in rows}
@@ -81,6 +82,22 @@ def ours(batch: int) -> Step:
     """As `spikesim train` runs it."""
     net, (x, noise) = network().to(memory_format=torch.channels_last), shown(batch)  # type: ignore[call-overload]
     return stepped(net, lambda: net.readout(net(x.expand(UNET.steps, *x.shape))[0]), noise)
+
+
+def halved(batch: int) -> Step:
+    """The same with layers in bfloat16."""
+    step = ours(batch)
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            step()
+
+    return run
+
+
+def others(batch: int) -> dict[str, Step]:
+    """What is measured beside: nothing where bfloat16 would be emulated."""
+    return {HALVED: halved(batch)} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else {}
 
 
 class Multi(nn.Module):
@@ -140,8 +157,8 @@ def share_of_products(run: Step) -> float:
     return float(sum(e.self_cpu_time_total for e in events if e.key in PRODUCTS) / whole)
 
 
-OURS, PEER = "spikesim", "SpikingJelly IFNode"
+OURS, PEER, HALVED = "spikesim", "SpikingJelly IFNode", "spikesim, bfloat16"
 
 if __name__ == "__main__":
-    build = {OURS: ours, PEER: theirs}[sys.argv[1]]
+    build = {OURS: ours, PEER: theirs, HALVED: halved}[sys.argv[1]]
     print(json.dumps(alike.grown(build, int(sys.argv[2]))))
