@@ -19,7 +19,7 @@ from .core.operator import Context, LinearOperator
 from .core.params import check
 from .core.raster import SparseRaster
 from .errors import ParameterError, must
-from .layers.counting import as_rows, sparse_lists
+from .layers.counting import as_rows, event_lists, more_than
 from .neurons import Neuron, Unroll, by_kernel, by_steps
 
 BUDGET_MB = 8.0
@@ -95,16 +95,18 @@ class EventDriven(Engine):
             rule = "torch.float32, torch.float16 or torch.int8"
             raise ParameterError(must("EventDriven.weights", rule, self.weights))
 
-    def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
+    def sparse(self, operator: LinearOperator, x: Tensor) -> bool:
+        """Whether inputs x (T, B, *shape) are so few that adding weight rows for them alone is cheaper."""
         limit = 1.0 if self.always else getattr(operator, "break_even", 0.0)
+        scatters = getattr(operator, "scatters", True) and limit > 0
+        return scatters and (self.always or not more_than(x, limit * x.numel()))
+
+    def linear(self, module: nn.Module, operator: LinearOperator, x: Tensor, ctx: Context) -> Tensor:
         hooked = bool(module._forward_hooks or module._forward_pre_hooks)
-        if hooked or not getattr(operator, "scatters", True) or limit == 0.0 or ctx.ledger is not None:
+        if hooked or ctx.ledger is not None or not self.sparse(operator, x):
             return operator.apply(x, ctx)
         rows = as_rows(x).reshape(x.shape[0] * x.shape[1], -1)
-        lists = sparse_lists(rows, int(limit * rows.size))
-        if lists is None:
-            return operator.apply(x, ctx)
-        return operator.apply_events(*lists, ctx).unflatten(0, x.shape[:2])
+        return operator.apply_events(*event_lists(rows), ctx).unflatten(0, x.shape[:2])
 
 
 _FUSED, _EVENT_DRIVEN = Fused(), EventDriven()

@@ -1,25 +1,27 @@
 """Nodes of a network that run as one where nobody asks for what is between them; results are equal but for rounding.
 
 `entered`   events and the first `nn.Linear`, behind a Flatten or not: weight rows are added for events alone
-`doubled`   nearest upsampling by 2 and a 3 x 3 convolution, where a gradient is asked for (`layers/doubled.py`)
+`stand_ins`   nearest upsampling by 2, a convolution, batch normalisation (`layers/doubled.py`, `layers/folded.py`)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .core.operator import LinearOperator
 from .core.raster import SparseRaster
-from .execution import Fused, Reference
+from .execution import EventDriven, Fused, Reference
 from .graph import INPUT, Plan
-from .layers import doubled as layer
+from .layers.doubled import doubles, fits
+from .layers.folded import foldable, run_folded
 from .layers.linear import event_linear
-from .recording import Job
+from .recording import Job, StandIn
 
 if TYPE_CHECKING:
     from .network import Network
@@ -48,26 +50,79 @@ def entered(network: Network, plan: Plan, x: SparseRaster, job: Job) -> dict[str
         passed[at] = None
 
 
-def pairs(nodes: Mapping[str, nn.Module], plan: Plan) -> dict[str, str]:
-    """{upsampling node: the convolution that alone reads it, and nothing else}, of those that `doubled` may run as one."""
-    found = {}
-    for name in plan.order:
-        sources = plan.sources[name]
-        if len(sources) == 1 and not sources[0].delay and layer.fits(nodes[name]):
-            before = sources[0].source
-            alone = plan.readers[before] == 1 and before not in plan.kept
-            if before != INPUT and alone and layer.doubles(nodes[before]):
-                found[before] = name
-    return found
+class Group(NamedTuple):
+    """Nodes of which each is all that the next one reads and is read by nothing else; None for what is not there.
+
+    upsample [-> conv] -> norm: nearest, by 2; a convolution; batch normalisation
+    """
+
+    upsample: str | None
+    conv: str
+    norm: str | None
 
 
-def doubled(network: Network, found: Mapping[str, str], job: Job) -> dict[str, Callable[[Tensor], Tensor]]:
-    """{node: what runs instead of it, (N, *shape) -> (N, *shape')} for the pairs that were found."""
-    if not found or not torch.is_grad_enabled() or type(job.engine) is not Fused or job.ctx.ledger is not None:
+def groups(nodes: Mapping[str, nn.Module], plan: Plan) -> tuple[Group, ...]:
+    """Convolutions with upsampling before or normalisation behind them, which `stand_ins` may run as one."""
+    before = {}
+    for name, sources in plan.sources.items():
+        source = sources[0].source
+        alone = len(sources) == 1 and not sources[0].delay and source != INPUT
+        if alone and plan.readers[source] == 1 and source not in plan.kept:
+            before[name] = source
+    after = {source: name for name, source in before.items()}
+    found = []
+    for name, module in nodes.items():
+        if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+            upsample, norm = before.get(name), after.get(name)
+            upsample = upsample if upsample and doubles(nodes[upsample]) and fits(module) else None
+            norm = norm if norm and type(nodes[norm]) is nn.BatchNorm2d else None
+            if upsample or norm:
+                found.append(Group(upsample, name, norm))
+    return tuple(found)
+
+
+def stand_ins(network: Network, found: tuple[Group, ...], job: Job) -> dict[str, StandIn]:
+    """{node: what runs instead of it} for groups: the last node of each does all, the others hand on what they get.
+
+    Where a gradient is asked for (`Fused`) upsampling and convolution; without one (`EventDriven`) normalisation too, in evaluation
+    mode, unless inputs are so few that events are cheaper.
+    """
+    learning = type(job.engine) is Fused and torch.is_grad_enabled()
+    if not found or job.ctx.ledger is not None or not (learning or type(job.engine) is EventDriven):
         return {}
-    instead: dict[str, Callable[[Tensor], Tensor]] = {}
-    for before, name in found.items():
-        upsample, conv = network.node(before), network.node(name)
-        if before not in job.record and not hooked(upsample, conv) and layer.doubles(upsample) and layer.fits(conv):
-            instead |= {before: nn.Identity(), name: partial(layer.doubled_conv, conv=conv)}
+    instead: dict[str, StandIn] = {}
+    for group in found:
+        norm = None if learning or group.norm is None or not foldable(network.node(group.norm)) else group.norm
+        members = [name for name in (group.upsample, group.conv, norm) if name is not None]
+        inner = members[:-1]
+        if inner and not job.record.keys() & inner and not hooked(*map(network.node, members)):
+            instead |= dict.fromkeys(inner, _handed_on)
+            instead[members[-1]] = partial(_run, network, group._replace(norm=norm), job)
     return instead
+
+
+def _handed_on(x: Tensor) -> Tensor:
+    return x
+
+
+def _run(network: Network, group: Group, job: Job, x: Tensor) -> Tensor:
+    """A group over x (T, B, *shape)."""
+    conv, norm = network.node(group.conv), None if group.norm is None else network.node(group.norm)
+    assert isinstance(conv, nn.Conv2d)
+    if isinstance(job.engine, EventDriven) and x.ndim == 5:
+        scale = 1 if group.upsample is None else 2
+        operator = network.operator(group.conv, (x.shape[2], scale * x.shape[3], scale * x.shape[4]))
+        if operator is not None and job.engine.sparse(operator, x):
+            return _one_by_one(network, group, operator, job, x)
+    try:
+        y = run_folded(x.flatten(0, 1), conv, norm, doubled=group.upsample is not None)
+    except RuntimeError as error:
+        raise network.misfit(group.conv, x, error) from error
+    return y.unflatten(0, x.shape[:2])
+
+
+def _one_by_one(network: Network, group: Group, operator: LinearOperator, job: Job, x: Tensor) -> Tensor:
+    if group.upsample is not None:
+        x = network.node(group.upsample)(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    y = job.engine.linear(network.node(group.conv), operator, x, job.ctx.at(group.conv))
+    return y if group.norm is None else network.node(group.norm)(y.flatten(0, 1)).unflatten(0, y.shape[:2])

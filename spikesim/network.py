@@ -72,7 +72,7 @@ class Network(nn.Module):
         for name, module in nodes.items():
             nest(self, name, module)
         self.uncut = any(getattr(module, "uncut", False) for module in nodes.values())
-        self._pairs = fusion.pairs(nodes, self._plan)
+        self._groups = fusion.groups(nodes, self._plan)
         self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
         self._programs: dict[tuple[tuple[int, ...], torch.dtype], Program | None] = {}
 
@@ -154,7 +154,7 @@ class Network(nn.Module):
             y, state, recording = self._run_program(program, x, state, job)
             return y if packed else as_tensor(y), state, recording
         given: dict[str, Tensor] = {}
-        job.instead = fusion.doubled(self, self._pairs, job)
+        job.instead = fusion.stand_ins(self, self._groups, job)
         if isinstance(x, SparseRaster):
             given = fusion.entered(self, self._plan, x, job)
             x = torch.zeros(()).expand(x.steps, x.batch, *x.shape) if given else x.dense()
@@ -315,22 +315,25 @@ class Network(nn.Module):
         known = [e.source in shapes for e in self._plan.sources[name]]
         return all(known) if joins(self.node(name)) else any(known)
 
+    def operator(self, name: str, shape: tuple[int, ...]) -> LinearOperator | None:
+        """The LinearOperator of a node for inputs of `shape`, made once; None where it is not weights times spikes."""
+        key = name, shape
+        if key not in self._operators:
+            self._operators[key] = operator_of(self.node(name), shape)
+        return self._operators[key]
+
     def _run_node(
         self, name: str, x: Tensor | tuple[Tensor, ...], state: Any, job: Job, ctx: Context
     ) -> tuple[Tensor, Any]:
         module = self.node(name)
         if isinstance(x, tuple):
             return self._run_join(name, module, x, state, job)
-        if name in job.instead:
-            y = job.instead[name](x.flatten(0, 1)).unflatten(0, x.shape[:2])
-            job.keep(name, y)
-            return y, state
-        key = (name, tuple(x.shape[2:]))
-        if key not in self._operators:
-            self._operators[key] = operator_of(module, key[1])
-        operator = self._operators[key]
+        instead = job.instead.get(name)
+        operator = None if instead else self.operator(name, tuple(x.shape[2:]))
         try:
-            if operator is not None:
+            if instead is not None:
+                y = instead(x)
+            elif operator is not None:
                 y = job.engine.linear(module, operator, x, ctx)
             elif hasattr(module, "initial_state"):
                 if isinstance(module, DelayedLinear):
@@ -339,10 +342,14 @@ class Network(nn.Module):
             else:
                 y = module(x.flatten(0, 1)).unflatten(0, x.shape[:2])
         except RuntimeError as error:
-            got = f"{key[1]} {x.dtype} on {x.device}: {str(error).splitlines()[0]}"
-            raise ShapeError(must(f"Network.{name}", f"fed what {module} takes", got)) from error
+            raise self.misfit(name, x, error) from error
         job.keep(name, y)
         return y, state
+
+    def misfit(self, name: str, x: Tensor, error: RuntimeError) -> ShapeError:
+        """What is raised where torch refuses what a node is fed."""
+        got = f"{tuple(x.shape[2:])} {x.dtype} on {x.device}: {str(error).splitlines()[0]}"
+        return ShapeError(must(f"Network.{name}", f"fed what {self.node(name)} takes", got))
 
     def _run_join(
         self, name: str, module: nn.Module, parts: tuple[Tensor, ...], state: Any, job: Job

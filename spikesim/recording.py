@@ -14,6 +14,9 @@ from .core.raster import SparseRaster, joined
 from .execution import Engine
 from .stages import EVENTS
 
+StandIn = Callable[[Tensor], Tensor]
+"""What runs instead of a node: x (T, B, *shape) -> (T, B, *shape')."""
+
 
 @dataclass
 class Job:
@@ -23,7 +26,7 @@ class Job:
     ctx: Context
     record: Mapping[str, Sequence[int] | None]
     recorded: dict[str, list[Any]] = field(default_factory=dict)
-    instead: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # of nodes: what runs (`fusion.py`)
+    instead: Mapping[str, StandIn] = field(default_factory=dict)  # node: what runs in its place (`fusion.py`)
     largest: int = 0  # elements of the largest activation of one step, known after the first chunk
 
     def keep(self, name: str, value: Tensor) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
+from ..layers.folded import folded
 from .draft import Draft
 from .operations.owned import with_tensors
 
@@ -29,9 +29,6 @@ class FoldBatchNorm:
 
 
 def _folded(layer: Any, norm: Any) -> nn.Module:
-    weight, mean, var = layer.weight.double(), norm.running_mean.double(), norm.running_var.double()
-    factor = norm.weight.double() / torch.sqrt(var + norm.eps)
-    bias = norm.bias.double() - factor * mean
-    if layer.bias is not None:
-        bias = bias + factor * layer.bias.double()
+    factor, bias = folded(layer, norm)
+    weight = layer.weight.double()
     return with_tensors(layer, weight=weight * factor.reshape(-1, *[1] * (weight.ndim - 1)), bias=bias)

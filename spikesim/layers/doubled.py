@@ -29,10 +29,10 @@ def fits(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
     )  # fmt: skip
 
 
-def doubled_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """conv of x (N, C, H, W), doubled -> (N, O, 2 H, 2 W)"""
-    kernel = _spread(_spread(conv.weight.transpose(0, 1), 2), 3).contiguous(memory_format=torch.channels_last)
-    return functional.conv_transpose2d(x, kernel, conv.bias, stride=2, padding=1)
+def doubled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution by weight (O, C, 3, 3) of x (N, C, H, W), doubled -> (N, O, 2 H, 2 W)"""
+    kernel = _spread(_spread(weight.transpose(0, 1), 2), 3).contiguous(memory_format=torch.channels_last)
+    return functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
 
 
 def _spread(weight: Tensor, axis: int) -> Tensor:
