@@ -37,7 +37,7 @@ def entered(network: Network, plan: Plan, x: SparseRaster, job: Job) -> dict[str
     at, passed, inputs = INPUT, dict[str, None](), prod(x.shape)
     while True:
         readers = [e.target for e in network.edges if e.source == at]
-        if len(readers) != 1 or len(plan.sources[readers[0]]) != 1 or readers[0] in job.record:
+        if len(readers) != 1 or len(plan.sources[readers[0]]) != 1 or job.wants(readers[0]):
             return {}
         at, module = readers[0], network.node(readers[0])
         if hooked(module) or job.ctx.ledger is not None or isinstance(job.engine, Reference):
@@ -53,7 +53,7 @@ def entered(network: Network, plan: Plan, x: SparseRaster, job: Job) -> dict[str
 class Group(NamedTuple):
     """Nodes of which each is all that the next one reads and is read by nothing else; None for what is not there.
 
-    upsample [-> conv] -> norm: nearest, by 2; a convolution; batch normalisation
+    [upsample ->] conv [-> norm]: nearest, by 2; a convolution; batch normalisation
     """
 
     upsample: str | None
@@ -95,7 +95,7 @@ def stand_ins(network: Network, found: tuple[Group, ...], job: Job) -> dict[str,
         norm = None if learning or group.norm is None or not foldable(network.node(group.norm)) else group.norm
         members = [name for name in (group.upsample, group.conv, norm) if name is not None]
         inner = members[:-1]
-        if inner and not job.record.keys() & inner and not hooked(*map(network.node, members)):
+        if inner and not any(map(job.wants, inner)) and not hooked(*map(network.node, members)):
             instead |= dict.fromkeys(inner, _handed_on)
             instead[members[-1]] = partial(_run, network, group._replace(norm=norm), job)
     return instead

@@ -29,6 +29,10 @@ class Job:
     instead: Mapping[str, StandIn] = field(default_factory=dict)  # node: what runs in its place (`fusion.py`)
     largest: int = 0  # elements of the largest activation of one step, known after the first chunk
 
+    def wants(self, name: str) -> bool:
+        """Whether the output of a node is recorded, dense or as events."""
+        return name in self.record or f"{name}{EVENTS}" in self.record
+
     def keep(self, name: str, value: Tensor) -> None:
         """Record the output (T, B, *shape) of a node, dense or as events."""
         if name in self.record:

@@ -12,6 +12,7 @@ from torch import nn
 
 import spikesim as ss
 from spikesim.core.files import read_json, write_json
+from spikesim.execution import Reference
 from spikesim.graph import planned
 from spikesim.network import INPUT, Conversion
 
@@ -158,3 +159,16 @@ def test_synapses_are_those_of_the_input_that_is_asked_about() -> None:
     assert first == {"0": 9 * 2 * 49, "2": 18 * 2 * 25}
     assert net.synapses(small) == {"0": 9 * 2 * 16, "2": 18 * 2 * 4}
     assert net.synapses(large) == first
+
+
+@pytest.mark.parametrize("name", ["0.events", "1.events", "2.events"])
+def test_events_of_nodes_that_events_enter_are_recorded(name: str) -> None:
+    torch.manual_seed(0)
+    net, x = (
+        ss.Network.chain(nn.Flatten(), nn.Linear(12, 5), ss.IF(0.3), nn.Sigmoid()),
+        (torch.rand(4, 2, 3, 4) < 0.3).float(),
+    )
+    with torch.no_grad():
+        _, _, found = net(ss.SparseRaster.from_dense(x), record=[name])
+        _, _, wanted = net(x, record=[name], engine=Reference())
+    torch.testing.assert_close(found[name].dense(), wanted[name].dense())

@@ -135,6 +135,8 @@ def test_who_asks_for_what_is_between_gets_it(calls: list[tuple[bool, bool]]) ->
         with torch.set_grad_enabled(isinstance(engine, Fused)):
             _, _, found = net(x, record=["twice", "conv"], engine=engine)
             assert found["twice"].shape == (6, 2, 2, 8, 10) and found["conv"].shape == (6, 2, 3, 8, 10)
+            _, _, found = net(x, record=["twice.events", "conv.events"], engine=engine)
+            assert found["conv.events"].shape == (3, 8, 10) and found["twice.events"].shape == (2, 8, 10)
             net(x, ledger=Ledger(), engine=engine)
             network(shared=True).float()(x, engine=engine)
             for handle in (
