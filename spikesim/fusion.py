@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 
 
 def hooked(*modules: nn.Module) -> bool:
-    """Whether somebody waits for a module to be called."""
-    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks for m in modules)
+    """Whether somebody waits for a module to be called, or has given it another `forward`."""
+    return any(
+        m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks or "forward" in vars(m)
+        for m in modules
+    )
 
 
 def entered(network: Network, plan: Plan, x: SparseRaster, job: Job) -> dict[str, Tensor]:
@@ -72,13 +75,23 @@ def groups(nodes: Mapping[str, nn.Module], plan: Plan) -> tuple[Group, ...]:
     after = {source: name for name, source in before.items()}
     found = []
     for name, module in nodes.items():
-        if type(module) is nn.Conv2d and module.padding_mode == "zeros":
+        if _plain(module):
             upsample, norm = before.get(name), after.get(name)
             upsample = upsample if upsample and doubles(nodes[upsample]) and fits(module) else None
             norm = norm if norm and type(nodes[norm]) is nn.BatchNorm2d else None
             if upsample or norm:
                 found.append(Group(upsample, name, norm))
     return tuple(found)
+
+
+def _plain(module: nn.Module) -> bool:
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros"
+
+
+def _still(network: Network, group: Group) -> bool:
+    """Whether modules are what they were when the network was made: they can be exchanged in place."""
+    conv = network.node(group.conv)
+    return _plain(conv) and (group.upsample is None or (doubles(network.node(group.upsample)) and fits(conv)))
 
 
 def stand_ins(network: Network, found: tuple[Group, ...], job: Job) -> dict[str, StandIn]:
@@ -94,8 +107,8 @@ def stand_ins(network: Network, found: tuple[Group, ...], job: Job) -> dict[str,
     for group in found:
         norm = None if learning or group.norm is None or not foldable(network.node(group.norm)) else group.norm
         members = [name for name in (group.upsample, group.conv, norm) if name is not None]
-        inner = members[:-1]
-        if inner and not any(map(job.wants, inner)) and not hooked(*map(network.node, members)):
+        inner, modules = members[:-1], map(network.node, members)
+        if inner and not any(map(job.wants, inner)) and not hooked(*modules) and _still(network, group):
             instead |= dict.fromkeys(inner, _handed_on)
             instead[members[-1]] = partial(_run, network, group._replace(norm=norm), job)
     return instead

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import is_not
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,8 +74,8 @@ class Network(nn.Module):
             nest(self, name, module)
         self.uncut = any(getattr(module, "uncut", False) for module in nodes.values())
         self._groups = fusion.groups(nodes, self._plan)
-        self._operators: dict[tuple[str, tuple[int, ...]], LinearOperator | None] = {}
-        self._programs: dict[tuple[tuple[int, ...], torch.dtype], Program | None] = {}
+        self._operators: dict[tuple[str, tuple[int, ...]], tuple[nn.Module, LinearOperator | None]] = {}
+        self._programs: dict[tuple[tuple[int, ...], torch.dtype], tuple[list[nn.Module], Program | None]] = {}
 
     @classmethod
     def chain(cls, *modules: nn.Module, **options: Any) -> Network:
@@ -187,11 +188,11 @@ class Network(nn.Module):
 
     def _compiled(self, shape: tuple[int, ...], rows: torch.dtype = torch.float32) -> Program | None:
         """The network as a chain of stages for inputs of `shape`; None where it is none, or a module has hooks."""
-        key = shape, rows
-        if key not in self._programs:
+        nodes, (modules, program) = self.nodes, self._programs.get((shape, rows), ([], None))
+        if len(modules) != len(nodes) or any(map(is_not, modules, nodes.values())):  # new, or exchanged in place
             row = in_a_row(self._plan, self.output)
-            self._programs[key] = None if row is None else compiled(self.nodes, row, shape, rows)
-        program = self._programs[key]
+            program = None if row is None else compiled(nodes, row, shape, rows)
+            self._programs[shape, rows] = list(nodes.values()), program
         return None if program is None or fusion.hooked(*program.modules) else program
 
     def _learned(
@@ -285,14 +286,13 @@ class Network(nn.Module):
 
     def synapses(self, x: Tensor) -> dict[str, int]:
         """Synapses of every linear node for input samples like x (B, *shape): what a dense pass multiplies."""
-        shapes = self.shapes(x[None])
-        keys = {name: [(name, shapes[e.source]) for e in self._plan.sources[name]] for name in self._plan.order}
-        known = {
-            name: [self._operators[key] for key in found if key in self._operators] for name, found in keys.items()
-        }
-        return {
-            name: int(first[0].row_fanout().sum()) for name, first in known.items() if first and first[0] is not None
-        }
+        shapes, found = self.shapes(x[None]), {}
+        for name in self._plan.order:
+            fed = [shapes[e.source] for e in self._plan.sources[name]]
+            operator = None if joins(self.node(name)) else self.operator(name, torch.broadcast_shapes(*fed))
+            if operator is not None:
+                found[name] = int(operator.row_fanout().sum())
+        return found
 
     def shapes(self, x: Tensor) -> dict[str, tuple[int, ...]]:
         """Output shape of every node for input x, found with one silent step; a loop is entered where it is known."""
@@ -304,7 +304,7 @@ class Network(nn.Module):
                 raise GraphError(must("Network.edges", "a way from the input to every node", f"none to {waiting[0]}"))
             parts = [x.new_zeros((1, 1, *shapes[e.source])) for e in self._plan.sources[name] if e.source in shapes]
             with torch.no_grad():
-                drive = tuple(parts) if joins(self.node(name)) else parts[0]
+                drive = tuple(parts) if joins(self.node(name)) else sum(parts[1:], parts[0])
                 y, _ = self._run_node(name, drive, None, silent, silent.ctx)
             shapes[name] = tuple(y.shape[2:])
             waiting.remove(name)
@@ -317,10 +317,10 @@ class Network(nn.Module):
 
     def operator(self, name: str, shape: tuple[int, ...]) -> LinearOperator | None:
         """The LinearOperator of a node for inputs of `shape`, made once; None where it is not weights times spikes."""
-        key = name, shape
-        if key not in self._operators:
-            self._operators[key] = operator_of(self.node(name), shape)
-        return self._operators[key]
+        module, found = self.node(name), self._operators.get((name, shape))
+        if found is None or found[0] is not module:  # new, or exchanged in place
+            found = self._operators[name, shape] = module, operator_of(module, shape)
+        return found[1]
 
     def _run_node(
         self, name: str, x: Tensor | tuple[Tensor, ...], state: Any, job: Job, ctx: Context

@@ -12,7 +12,7 @@ from torch import nn
 
 import spikesim as ss
 from spikesim.core.files import read_json, write_json
-from spikesim.execution import Reference
+from spikesim.execution import Engine, Reference
 from spikesim.graph import planned
 from spikesim.network import INPUT, Conversion
 
@@ -172,3 +172,26 @@ def test_events_of_nodes_that_events_enter_are_recorded(name: str) -> None:
         _, _, found = net(ss.SparseRaster.from_dense(x), record=[name])
         _, _, wanted = net(x, record=[name], engine=Reference())
     torch.testing.assert_close(found[name].dense(), wanted[name].dense())
+
+
+@pytest.mark.parametrize("engine", [None, ss.EventDriven(stages=False), ss.Fused(), ss.Reference()])
+def test_a_module_that_is_exchanged_in_place_is_what_runs(engine: Engine | None) -> None:
+    torch.manual_seed(0)
+    net, x = ss.Network.chain(nn.Flatten(), nn.Linear(12, 5), ss.IF(0.3)), (torch.rand(4, 2, 3, 4) < 0.3).float()
+    with torch.no_grad():
+        net(x, engine=engine)
+        setattr(net, "1", nn.Linear(12, 7))
+        y, _, _ = net(x, engine=engine)
+        setattr(net, "2", ss.IF(0.1))
+        z, _, _ = net(x, engine=engine)
+        assert torch.equal(y, ss.IF(0.3)(net.node("1")(x.flatten(2)))[0]) and y.shape == (4, 2, 7)
+        assert torch.equal(z, ss.IF(0.1)(net.node("1")(x.flatten(2)))[0]) and not torch.equal(y, z)
+
+
+def test_the_shape_of_a_sum_is_that_of_all_its_parts() -> None:
+    edges = [("input", "a"), ("input", "b"), ("a", "c"), ("b", "c")]
+    parts = {"a": nn.AdaptiveAvgPool2d(1), "b": nn.Identity(), "c": nn.Conv2d(1, 2, 3)}
+    net = ss.Network(parts, [ss.Edge(*edge) for edge in edges])
+    assert net.shapes(torch.rand(1, 1, 1, 9, 9))["c"] == (2, 7, 7) and net.synapses(torch.rand(1, 1, 9, 9)) == {
+        "c": 9 * 2 * 49
+    }

@@ -151,6 +151,24 @@ def test_who_asks_for_what_is_between_gets_it(calls: list[tuple[bool, bool]]) ->
     assert calls == [(True, False)]
 
 
+class Doubled(nn.Conv2d):
+    """Of another kind: twice the convolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def test_modules_that_were_exchanged_are_what_runs(calls: list[tuple[bool, bool]]) -> None:
+    net, x = network().float(), drawn(6, 2, 2, 4, 5, dtype=torch.float32)
+    net.conv = Doubled(2, 3, 3, padding=1)
+    with torch.no_grad():
+        assert torch.equal(net(x, engine=EventDriven())[0], net(x, engine=Reference())[0])
+        net.conv = nn.Conv2d(2, 3, 3, padding=1)
+        net.conv.forward = lambda given: torch.zeros(*given.shape[:1], 3, *given.shape[2:])  # type: ignore[method-assign]
+        assert torch.equal(net(x, engine=EventDriven())[0], net(x, engine=Reference())[0])
+    assert not calls
+
+
 def test_what_does_not_fit_names_the_convolution() -> None:
     with pytest.raises(ShapeError, match=r"Network\.conv must be fed what Conv2d.*got \(5, 4, 4\)"):
         network(first=nn.Identity()).float()(torch.ones(2, 1, 5, 4, 4), engine=Fused())
