@@ -4,6 +4,7 @@
     DIFFUSION_SEED=1 SPIKESIM_SHARED=DIR python -m benchmarks.diffusion_models OUT1 taught-on ann   # other weights, other batches
     SPIKESIM_SHARED=DIR DIFFUSION=OUT:OUT1 python -m benchmarks diffusion      # samples into OUT/sets (resumable), then measures
     DIFFUSION_SETS="snn;ann" ...                                          # only these sets
+    DIFFUSION=NONE:OUT1 DIFFUSION_SETS=... python -m benchmarks --keep diffusion  # and every row that is recorded stays
 
 quality    one row per set: Frechet and kernel distance of the features of mnist-8.onnx (last hidden layer) from test digits,
            floors, share of which the classifier is sure (ceiling and floors beside it), classes, nearest training pictures
@@ -26,7 +27,7 @@ from torch import Tensor
 
 import spikesim as ss
 from benchmarks.diffusion_models import COMMON, experiment_of
-from benchmarks.harness import resumed
+from benchmarks.harness import left, resumed
 from spikesim import diffusion
 from spikesim.core.files import write_json
 from spikesim.datasets import load
@@ -83,21 +84,14 @@ PAIRS = [
     ("steps 100", "taught"), ("steps 200", "taught"),
 ]  # fmt: skip
 AGAIN = ("taught-on", "ann")
-"""What is measured of other training seeds."""
+"""What is measured of other training seeds where nothing else is asked for."""
 
 
 def measure() -> list[dict[str, Any]]:
     """Quality of every set, then every pair."""
     torch.set_num_threads(1)
     folders, wanted = list(map(Path, os.environ["DIFFUSION"].split(os.pathsep))), os.environ.get("DIFFUSION_SETS", "")
-    chosen = [name for name in SETS if not wanted or name in wanted.split(";")]
-    cases: list[dict[str, Any]] = []
-    for seed, out in enumerate(folders):
-        names = [name for name in chosen if not seed or name in AGAIN]
-        for name in names:
-            pictures(name, out)
-        pairs = [pair for pair in PAIRS if set(pair) <= set(names)]
-        cases += [{"set": n, "seed": seed} for n in names] + [{"a": a, "b": b, "seed": seed} for a, b in pairs]
+    cases = all_cases(len(folders), set(filter(None, wanted.split(";"))))
     root = shared()
     looks = classifier()
     training, real = data("train", root), data("test", root)
@@ -116,6 +110,21 @@ def measure() -> list[dict[str, Any]]:
         return {"samples": n, "compared": found.as_dict(), "seconds": time.perf_counter() - started}
 
     return resumed("diffusion", cases, measured)
+
+
+def all_cases(seeds: int, wanted: set[str]) -> list[dict[str, Any]]:
+    """Sets and pairs of every training seed: those wanted, or if none is named all of the first and AGAIN of the others; and those
+    whose rows are recorded and kept."""
+    recorded, cases = left("diffusion"), []
+    for seed in range(seeds):
+        chosen = wanted or (AGAIN if seed else SETS)
+        found: list[dict[str, Any]] = [{"set": name, "seed": seed} for name in SETS]
+        found += [{"a": a, "b": b, "seed": seed} for a, b in PAIRS]
+        for case in found:
+            named = {case[key] for key in ("set", "a", "b") if key in case}
+            if named <= set(chosen) or any(case.items() <= row.items() for row in recorded):
+                cases.append(case)
+    return cases
 
 
 def read_as_asked(looks: diffusion.Classifier, made: Tensor, labels: tuple[int, ...]) -> float:

@@ -60,9 +60,7 @@ def resumed(
 
     `record` removes that file: a finished measurement begins anew the next time, unless `keep` is called before it.
     """
-    path = _part(claim)
-    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    rows = []
+    path, done, rows = _part(claim), left(claim), []
     for case in cases:
         row = next((row for row in done if case.items() <= row.items()), None)
         if row is None:
@@ -70,6 +68,12 @@ def resumed(
             _append(path, [row])
         rows.append(row)
     return rows
+
+
+def left(claim: str) -> list[dict[str, Any]]:
+    """The rows that `resumed` will take as they are."""
+    path = _part(claim)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def keep(claim: str, wanted: Callable[[dict[str, Any]], bool] = lambda row: True) -> None:

@@ -65,6 +65,19 @@ def test_sets_are_sampled_and_found_again(small: Path, name: str) -> None:
     assert torch.equal(study.pictures(name, small), made)
 
 
+def test_cases_are_those_asked_for_and_those_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [{"set": "tsm", "seed": 0, "quality": {}}, {"a": "tsm", "b": "longer", "seed": 1, "compared": {}}]
+    whole = study.all_cases(2, set())
+    assert [c for c in whole if c["seed"]] == [
+        {"set": "taught-on", "seed": 1}, {"set": "ann", "seed": 1}, {"a": "taught-on", "b": "ann", "seed": 1}
+    ]  # fmt: skip
+    assert len(whole) == len(study.SETS) + len(study.PAIRS) + 3
+    monkeypatch.setattr(study, "left", lambda claim: kept)
+    assert study.all_cases(2, {"snn"}) == [
+        {"set": "snn", "seed": 0}, {"set": "tsm", "seed": 0}, {"set": "snn", "seed": 1}, {"a": "tsm", "b": "longer", "seed": 1}
+    ]  # fmt: skip
+
+
 def test_sampling_is_timed_by_the_code_that_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DIFFUSION", raising=False)
     monkeypatch.setattr(diffusion_speed, "UNet", lambda: UNet(size=8, width=4, multipliers=(1,), blocks=1, steps=2))
