@@ -22,7 +22,8 @@ STEPS = 16
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """x (T, B, *shape); `steps`, for which a converted network that is not bound yet is bound: T, or 1 for frames."""
+    """x (T, B, *shape); `steps`, for which a converted network that is not bound yet is bound: T, or 1 for frames, which are the
+    same at every step."""
 
     x: Tensor
     steps: int
@@ -36,19 +37,28 @@ class Calibration:
 def calibration_of(network: Network, given: Tensor | None, seeds: Seeds, owner: str) -> Calibration | None:
     """The given inputs (T, B, *shape), or those that conversion kept, over time; None without any.
 
-    Kept whole numbers are counts of recordings and split over the steps at random; others are frames and repeated.
-    ParameterError for given inputs that are not finite.
+    Kept counts of recordings are split over the steps at random, frames are repeated; of a tensor (`Conversion.counts` None) whole
+    numbers are taken for counts, but not those that are all 0 or 1: pictures in black and white.
+    ParameterError for given inputs that are no tensor (T, B, *shape) of finite numbers.
     """
     if given is not None:
+        if not isinstance(given, (Tensor, np.ndarray)) or given.ndim < 3 or 0 in given.shape:
+            got = f"{type(given).__name__} {tuple(getattr(given, 'shape', ()))}".replace(" ()", "")
+            raise ParameterError(
+                must(f"{owner}.calibration", "a tensor (T, B, *shape), not empty", got, "time comes first")
+            )
         x = torch.as_tensor(given).float()
         if not torch.isfinite(x).all():
             raise ParameterError(must(f"{owner}.calibration", "finite", float(x[~torch.isfinite(x)][0])))
-        return Calibration(x, len(x))
+        return Calibration(x, 1 if bool((x == x[0]).all()) else len(x))
     kept = network.calibration
     if kept is None:
         return None
     steps = (network.conversion.steps if network.conversion else None) or STEPS
-    if not torch.equal(kept, kept.round()) or bool((kept < 0).any()):
+    counted = network.conversion.counts if network.conversion is not None else None
+    if counted is None:
+        counted = torch.equal(kept, kept.round()) and bool((kept >= 0).all()) and bool((kept > 1).any())
+    if not counted:
         return Calibration(kept.expand(steps, *kept.shape).contiguous(), 1)
     counts = kept.numpy().astype(np.int64)
     generator = seeds.child("calibration").generator()

@@ -91,7 +91,7 @@ def compare(
 def _lines(chip: Chip, data: EventDataset | ArrayDataset) -> float:
     """Row lines of one dense step: every patch of every layer drives all its rows once."""
     synapses = chip.source.synapses(data.frames()[:1])
-    return sum(synapses[name] / crossbar.outputs for name, crossbar in chip.crossbars.items())
+    return sum(synapses[name] * crossbar.groups / crossbar.outputs for name, crossbar in chip.crossbars.items())
 
 
 def _driven(report: EnergyReport) -> float:

@@ -58,10 +58,14 @@ def deploy(
     Raises GraphError for a node that is not there or cannot be mapped, ParameterError for weights or calibration
     inputs that are not finite.
     """
-    for name, value, kind in (("macro", macro, Macro), ("seeds", seeds, Seeds)):
+    remedies = {
+        "network": "spikesim.convert(ann, calibration=inputs)", "macro": 'hardware.load_macro("taox40-projected")',
+        "seeds": "spikesim.Seeds(7)",
+    }  # fmt: skip
+    for name, value, kind in (("network", network, Network), ("macro", macro, Macro), ("seeds", seeds, Seeds)):
         if not isinstance(value, kind):
-            remedy = 'hardware.load_macro("taox40-projected")' if name == "macro" else "spikesim.Seeds(7)"
-            raise ParameterError(must(f"deploy.{name}", f"a {kind.__name__}", repr(value), remedy))
+            got = repr(value) if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+            raise ParameterError(must(f"deploy.{name}", f"a {kind.__name__}", got, remedies[name]))
     number("deploy.analog_bits", analog_bits, at_least=1, at_most=16, integer=True)
     chosen = _placed(network, place or {})
     if not chosen:

@@ -15,7 +15,7 @@ import torch
 from spikesim.core.ledger import Action, Ledger
 from spikesim.core.params import number
 from spikesim.datasets.base import ArrayDataset, EventDataset
-from spikesim.errors import DatasetError, SpikesimError, must
+from spikesim.errors import DatasetError, ParameterError, SpikesimError, must
 from spikesim.evaluation import evaluate
 from spikesim.network import Network
 
@@ -43,6 +43,10 @@ def estimate(
             behind it, where it was converted, on the chip's own arrays with inputs of `ann_bits` bits
     Raises DatasetError for other data, ParameterError for steps that are not given.
     """
+    if not isinstance(chip, Chip):
+        raise ParameterError(
+            must("estimate.chip", "a Chip", type(chip).__name__, "hardware.deploy(network, macro, seeds=...)")
+        )
     bound = chip.conversion.steps if chip.conversion is not None else None
     count: Any = bound if steps is None else steps
     number("estimate.steps", count, at_least=1, integer=True, remedy="the number of time steps to simulate")

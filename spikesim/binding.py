@@ -20,6 +20,8 @@ class Conversion:
     recipe                        name of the recipe
     inputs                        (*shape) of each tensor the ANN takes, where it takes several: the network's input is
                                   (sum of sizes), all of them side by side
+    counts                        whether calibration inputs are counts of recordings, whose bins are what is run; None: a
+                                  tensor, which does not say
     """
 
     entry_linear: tuple[str, ...] = ()
@@ -28,6 +30,7 @@ class Conversion:
     recipe: str = ""
     entry_scales: tuple[str, ...] = ()
     inputs: Shapes = ()
+    counts: bool | None = None
 
     def factors(self, steps: int) -> dict[str, float]:
         """Node -> what its offsets are multiplied by for event data of `steps` bins."""

@@ -22,7 +22,7 @@ _PREFIX = {
     "G": 1e9,
 }
 _UNITS = ("s", "V", "A", "S", "ohm", "F", "J", "J/S", "W", "Hz", "m", "m2", "K", "bit")
-_QUANTITY = re.compile(r"^\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(\S*)\s*$")
+_QUANTITY = re.compile(r"^\s*([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)\s*(\S*)\s*$")
 
 
 def _split_unit(text: str) -> tuple[float, str] | None:

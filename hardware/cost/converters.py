@@ -52,7 +52,8 @@ def with_bits(macro: Macro, bits: int, *, node: float = 40e-9) -> Macro:
             return replace(constant, text=str(bits), value=float(bits), status="assumed", source="varied")
         if constant.key == PRICE:
             source = f"{constant.source}; moved from {macro.adc.bits} to {bits} bits along the bound of a survey"
-            return replace(constant, text=si(joules, "J", 4), value=joules, source=source)
+            low, high = (None if end is None else end * ratio for end in (constant.low, constant.high))
+            return replace(constant, text=si(joules, "J", 4), value=joules, source=source, low=low, high=high)
         return constant
 
     adc: Any = replace(macro.adc, bits=bits)  # type: ignore[type-var]

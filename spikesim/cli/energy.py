@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..errors import ParameterError, must
 from .common import (
     DATA_HELP,
     Cluster,
@@ -56,6 +57,7 @@ def energy(
     from ..core.params import number
     from ..core.seeds import Seeds
     from ..fingerprint import fingerprint
+    from ..hardware.ann import has_ann
     from ..hardware.energy import write_rows
     from ..hardware.study import OverChips, compared, one_chip
     from ..jobs import Kept, parallel_map
@@ -67,6 +69,9 @@ def energy(
     started, network = time.perf_counter(), read_network(model, dt)
     design, seeds = hardware.load_macro(macro), Seeds(seed)
     several = steps_list(compare) if compare else []
+    if several and (network.calibration is None or not has_ann(network)):
+        remedy = "convert the ANN with `spikesim convert`"
+        raise ParameterError(must("--compare", "absent for a network whose ANN is not known", compare, remedy))
     held_out = read_part(dataset, "test", data)
     folder(out, "--out")
     found, first = OverChips(), dict[str, Any]()

@@ -77,6 +77,7 @@ class _Assembly:
             recipe,
             tuple(self.entry_scales),
             self.draft.calibration.parts,
+            self.draft.calibration.counts,
         )
         return Network(
             self.modules, self.edges, output=output, input_shape=self.draft.input_shape, readout=self.draft.readout,

@@ -39,6 +39,7 @@ class Calibration:
     def __init__(self, data: Any, device: torch.device | str = "cpu", inputs: int = 1) -> None:
         self.device, self.inputs = torch.device(device), inputs
         self.recordings = hasattr(data, "frames") and hasattr(data, "raster")  # what is run has bins that sum to x
+        self.counts = self.recordings if hasattr(data, "frames") else None  # a tensor does not say
         self.parts: Shapes = ()  # (*shape) of each tensor, where the ANN takes several
         if hasattr(data, "frames"):
             data = data.frames()

@@ -53,7 +53,10 @@ def test_ledger_does_not_count_padding_or_fractions() -> None:
 def test_quantities() -> None:
     assert quantity("20 ms", "s") == pytest.approx(0.02)
     assert quantity("1.5 um2", "m2") == pytest.approx(1.5e-12)
-    assert quantity(0.5, "V") == 0.5
+    assert quantity(0.5, "V") == 0.5 and quantity(".5 V", "V") == 0.5 and quantity("2. V", "V") == 2
+    for text in ("0.0.2", "0..9", "1.0.0 ns", ".", "e3"):
+        with pytest.raises(errors.ParameterError, match="quantity must be"):
+            quantity(text, "s")
     with pytest.raises(errors.ParameterError, match=r"macro\.v must be given in V"):
         quantity("3 mA", "V", field="macro.v")
     assert si(2.6e-12, "J") == "2.6 pJ" and si(0.0, "J") == "0 J"

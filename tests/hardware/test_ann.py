@@ -19,6 +19,7 @@ from spikesim.cli.demo_study import small_cnn
 from spikesim.core.ledger import Action
 from spikesim.datasets import ArrayDataset, load
 from spikesim.evaluation import evaluate
+from spikesim.hardware.comparison import _lines
 
 NETWORKS = ("fully connected", "average pool", "max pool")
 
@@ -183,6 +184,15 @@ def test_gains_by_counts_are_larger_and_four_steps_cost_more_than_one(name: str)
     counted = found.baselines["ann_operations_4.6pJ"] / found.baselines["snn_operations_0.9pJ"]
     assert counted >= found.baselines["ann_same_macro_8bit"] / found.energy_J["total"]
     assert 8 <= found.energy_delay / once.energy_delay <= 16
+
+
+def test_every_group_of_a_convolution_has_lines_of_its_own() -> None:
+    torch.manual_seed(0)
+    x = 1 + 0.5 * torch.rand(20, 8, 6, 6)
+    ann = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 4)).eval()
+    chip = on(ss.convert(ann, calibration=x)[0], "ideal")
+    synapses = (6 * 3 - 2) ** 2  # of one channel: those at the edges have fewer
+    assert _lines(chip, ArrayDataset(x, np.arange(20) % 4)) == pytest.approx(8 * synapses + 288)
 
 
 def test_the_verdict(case: tuple[nn.Module, ss.Network, ArrayDataset]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,13 @@ def test_bits_of_a_converter_have_their_price() -> None:
     macro = hardware.with_bits(hardware.load_macro("taox40-projected"), 6)
     assert macro.adc.bits == 6 and macro.prices[Action.column_convert] == pytest.approx(1.620e-12)
     assert "moved from 8 to 6 bits" in next(c.source for c in macro.constants if c.key == "price.column_convert")
+    plain = hardware.load_macro("taox40-projected")
+    ends = tuple(replace(c, low=1e-12, high=4e-12) if c.key == "price.column_convert" else c for c in plain.constants)
+    moved = next(
+        c for c in hardware.with_bits(plain.varied(constants=ends), 4).constants if c.key == "price.column_convert"
+    )
+    ratio = hardware.survey_joules(4, 40e-9) / hardware.survey_joules(8, 40e-9)
+    assert (moved.low, moved.high) == pytest.approx((1e-12 * ratio, 4e-12 * ratio))
     for bits, node, said in ((3, 40e-9, "at least 4"), (8, 45e-9, "one of 22, 32, 40, 65 nm, got 45 nm")):
         with pytest.raises(ss.SpikesimError, match=said):
             hardware.survey_joules(bits, node)
