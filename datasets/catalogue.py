@@ -19,7 +19,7 @@ from spikesim.errors import DatasetError, must, nearest
 
 from . import es_imagenet, image_folders, jpeg, nmnist, recording_files, shards
 from .audio import RATE, Audio, is_audio, is_wav, read_fsdd, read_wav
-from .base import ArrayDataset, EventDataset
+from .base import TEST, TRAIN, ArrayDataset, EventDataset
 from .formats._hdf5 import is_hdf5
 from .images import read_images
 
@@ -161,6 +161,7 @@ def _read_npz(path: Path) -> EventDataset | ArrayDataset | Audio:
             names = set(file)
             x = file["x"] if {"x", "y"} <= names and not names >= RAGGED else None
             y = file["y"] if x is not None else None
+            split = file["split"] if x is not None and "split" in file else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         raise DatasetError(must(str(path), "an .npz of plain arrays", "something else", "save with np.savez")) from None
     if names >= RAGGED:
@@ -171,14 +172,19 @@ def _read_npz(path: Path) -> EventDataset | ArrayDataset | Audio:
         return jpeg.read_jpegs(path)
     if x is None or y is None or (x.dtype == np.uint8 and x.ndim == 3):
         return read_images(path).arrays()
-    return _arrays(path, x, y)
+    return _arrays(path, x, y, split)
 
 
-def _arrays(path: Path, x: np.ndarray, y: np.ndarray) -> ArrayDataset:
+def _arrays(path: Path, x: np.ndarray, y: np.ndarray, split: np.ndarray | None) -> ArrayDataset:
     if x.dtype.kind not in "fiub" or x.ndim < 2 or y.shape != (len(x),) or y.dtype.kind not in "iu":
         got = f"x {x.dtype.name} {x.shape}, y {y.dtype.name} {y.shape}"
         raise DatasetError(must(str(path), "x (N, *shape) of numbers and y (N,) of whole numbers", got))
-    return ArrayDataset(torch.from_numpy(x.astype(np.float32)), y.astype(np.int64), None, path.stem)  # type: ignore[arg-type]
+    if split is not None and (split.shape != y.shape or not np.isin(split, (TRAIN, TEST)).all()):
+        raise DatasetError(
+            must(f"{path} split", f"(N,) of {TRAIN} (training) and {TEST} (test)", f"{split.dtype} {split.shape}")
+        )
+    parts = None if split is None else split.astype(np.uint8)
+    return ArrayDataset(torch.from_numpy(x.astype(np.float32)), y.astype(np.int64), None, path.stem, parts)  # type: ignore[arg-type]
 
 
 def summary(data: str | Path = "digits", *, root: Path | None = None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from spikesim.errors import DatasetError, must
 from .base import TEST, TRAIN
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from .images import Images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -66,11 +68,20 @@ def _classes(path: Path) -> dict[str, list[Path]]:
     return {name: files for name, files in found.items() if files}
 
 
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of 16 bits in grey with 8; others as they are. (PIL's own conversion takes all above 255 for white.)"""
+    from PIL import Image
+
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+
+
 def _grey(file: Path) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file) as picture:
-            return np.array(picture.convert("L"))
+            return np.array(eight_bits(picture).convert("L"))
     except (UnidentifiedImageError, OSError):
         raise DatasetError(must(str(file), "a picture that can be read", "something else")) from None

@@ -43,7 +43,11 @@ def read_folder(path: Path, *, limit: int = 0) -> EventDataset:
     path = Path(path)
     files = []
     for folder, part in FOLDERS.items():
-        found = [(_file_number(file), int(file.parent.name), file) for file in path.glob(f"{folder}/[0-9]/*.bin")]
+        found = [
+            (_file_number(file), int(file.parent.name), file)
+            for file in path.glob(f"{folder}/*/*.bin")
+            if file.parent.name.isdigit()
+        ]
         files += [(part, *entry) for entry in sorted(found)[: limit or None]]
     if not files:
         raise DatasetError(must(str(path), "a folder with Train/<digit>/<id>.bin", "none of these", "check the path"))
@@ -84,14 +88,23 @@ def read_npz(path: Path) -> EventDataset:
 def write_folder(data: EventDataset, path: Path) -> None:
     """Write recordings as an official folder; without a split all go to Train.
 
-    Raises ArtefactError when recordings would share a file name, DatasetError when one does not fit the layout.
+    Raises ArtefactError when recordings would share a file name, or the folder holds others; DatasetError when one does not fit
+    the layout.
     """
     split = np.zeros(len(data), np.uint8) if data.split is None else data.split
     shift = FIRST_TEST_ID if (data.sample_ids[split == TEST] > FIRST_TEST_ID).all() else 0
     ids = data.sample_ids - shift * (split == TEST)
     if len(set(zip(split.tolist(), ids.tolist()))) < len(data) or ids.min(initial=0) < 0:
         raise ArtefactError(must("write_folder.data.sample_ids", "different and not negative", "repeated ids"))
-    folders = {part: folder for folder, part in FOLDERS.items()}
-    for i, (part, name) in enumerate(zip(split.tolist(), ids.tolist())):
-        stream, label = data[i]
-        nmnist_bin.write(Path(path) / folders[part] / str(label) / f"{name:05d}.bin", stream)
+    if min(data.labels, default=0) < 0:
+        raise DatasetError(must("write_folder.data.labels", "0 or above, the names of folders", int(min(data.labels))))
+    folders, path = {part: folder for folder, part in FOLDERS.items()}, Path(path)
+    parts = zip(split.tolist(), ids.tolist(), data.labels)
+    files = [path / folders[part] / str(int(label)) / f"{name:05d}.bin" for part, name, label in parts]
+    others = {file for folder in FOLDERS for file in path.glob(f"{folder}/*/*.bin")} - set(files)
+    if others:
+        raise ArtefactError(
+            must(str(path), "empty, or hold these recordings alone", f"{len(others)} others", "give another folder")
+        )
+    for i, file in enumerate(files):
+        nmnist_bin.write(file, data[i][0])

@@ -144,7 +144,13 @@ _SETTINGS: dict[type[nn.Module], tuple[str, ...]] = {
 }
 """Node kinds that can be saved and the constructor arguments that describe them (a bias is seen in the tensors)."""
 
-_KINDS = {kind.__name__: kind for kind in _SETTINGS}
+
+def _kind(module: type[nn.Module]) -> str:
+    """What files call a kind: its name, which torch's upsampling has as well as ours."""
+    return "BilinearUpsample" if module is Upsample else module.__name__
+
+
+_KINDS = {_kind(kind): kind for kind in _SETTINGS}
 
 
 def _tuples(value: Any) -> Any:
@@ -175,7 +181,7 @@ def describe_node(name: str, module: nn.Module) -> dict[str, Any]:
         raise ArtefactError(
             must(f"network.{name}", f"one of {known}", type(module).__name__, "replace it before saving")
         )
-    described = {"kind": type(module).__name__, **{s: getattr(module, s) for s in settings}}
+    described = {"kind": _kind(type(module)), **{s: getattr(module, s) for s in settings}}
     biased = isinstance(module, (nn.Linear, nn.Conv2d, nn.LayerNorm))
     return {**described, "bias": module.bias is not None} if biased else described
 

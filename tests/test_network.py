@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 import spikesim as ss
 from spikesim.core.files import read_json, write_json
 from spikesim.execution import Engine, Reference
 from spikesim.graph import planned
+from spikesim.layers import Upsample
 from spikesim.network import INPUT, Conversion
 
 
@@ -195,3 +197,24 @@ def test_the_shape_of_a_sum_is_that_of_all_its_parts() -> None:
     assert net.shapes(torch.rand(1, 1, 1, 9, 9))["c"] == (2, 7, 7) and net.synapses(torch.rand(1, 1, 9, 9)) == {
         "c": 9 * 2 * 49
     }
+
+
+@pytest.mark.parametrize("stages", [True, False])
+@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_parametrized_weights_are_looked_at_anew(wrap: Callable[[nn.Module], nn.Module], stages: bool) -> None:
+    """Each is a tensor of its own, and may lie where the one before did."""
+    torch.manual_seed(0)
+    layer, x = wrap(nn.Linear(200, 100)), (torch.rand(10, 4, 200) < 0.05).float()
+    net = ss.Network.chain(layer, ss.IF()).eval()
+    with torch.no_grad():
+        for _ in range(8):
+            next(p for name, p in layer.named_parameters() if "original" in name).mul_(1.3)
+            y, _, _ = net(x, engine=ss.EventDriven(stages=stages))
+            assert torch.equal(y, net(x, engine=ss.Reference())[0])
+
+
+def test_bilinear_upsampling_is_saved_as_what_it_is(tmp_path: Path) -> None:
+    net, x = ss.Network.chain(Upsample((4, 6), True), nn.Upsample(scale_factor=2)), torch.rand(2, 1, 3, 2, 3)
+    again = ss.load(ss.save(net, tmp_path / "net"))
+    assert type(again.node("0")) is Upsample and type(again.node("1")) is nn.Upsample
+    assert torch.equal(again(x)[0], net(x)[0])

@@ -88,5 +88,6 @@ def _written(out: Path, recording) -> dict[str, str]:  # type: ignore[no-untyped
 
     files = {name: f"{name.replace('.', '_')}.npy" for name in recording}
     for name, file in files.items():
-        write_array(out / file, recording[name].numpy())
+        found = recording[name]
+        write_array(out / file, (found.dense() if hasattr(found, "dense") else found).numpy())
     return files

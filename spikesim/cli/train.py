@@ -179,5 +179,5 @@ def _write(out: Path, result: dict[str, Any], model: Any) -> None:
         checkpoint.save(model, out / "network")
     else:
         with written(out / "weights.safetensors") as temporary:
-            save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
+            save_file({k: v.detach().clone().contiguous() for k, v in model.state_dict().items()}, temporary)
     write_json(out / "train.json", result)

@@ -130,6 +130,9 @@ def pictures(x: Tensor, size: int) -> Tensor:
     """Images (N, C, H, W) in 0..1 -> (N, C, size, size) in -1..1, resized by area where they shrink (bilinear, antialiased)."""
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise ShapeError(must("diffusion.data", "images (N, 1 or 3, H, W)", tuple(x.shape)))
+    low, high = (float(end) for end in (x.min(), x.max())) if x.numel() else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise ParameterError(must("diffusion.data", "images in 0..1", f"{low:g} to {high:g}", "divide bytes by 255"))
     if x.shape[2:] != (size, size):
         x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True)
     return (x * 2 - 1).clamp(*RANGE)

@@ -151,6 +151,7 @@ class Packed:
 
     def __init__(self, layout: Any) -> None:
         self._layout, self._stamp, self._array = layout, (0, 0), np.empty(0, np.float32)
+        self._weight: Tensor | None = None
 
     def of(self, weight: Tensor) -> np.ndarray:
         """The weight in the kernel's layout, contiguous float32."""
@@ -158,6 +159,9 @@ class Packed:
         if stamp != self._stamp:
             self._array = self._layout(np.asarray(weight.detach().numpy(), np.float32))
             self._stamp = stamp
+            self._weight = (
+                weight.detach()
+            )  # kept: a parametrization's next weight would come to lie in the memory of this one
         return self._array
 
 

@@ -144,6 +144,9 @@ def chosen_on_test(
     settings: Contrastive, sets: Sets, seen: list[int], unseen: tuple[int, ...], seeds: Seeds, runs: int
 ) -> Row:  # fmt: skip
     """One split by `runs` seeds and every epoch: at the last epoch, and what choosing on test samples makes of it."""
+    known = sorted(set(sets.classes) & set(classes_of(sets.test_a, sets.test_b)))
+    if not set(unseen) <= set(known):
+        raise DatasetError(must("zeroshot.unseen", f"of {known}, which both modalities have", list(unseen)))
     curves = np.zeros((runs, settings.training.epochs))
     sides, chance = sets.judged(unseen), 1 / len(unseen)
     for k in range(runs):

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..core.files import written
+from ..datasets.image_folders import eight_bits
 from ..errors import ArtefactError, must
 
 GAP, WANTED = 2, 56
@@ -50,10 +51,10 @@ def write_animation(path: Path, frames: np.ndarray, seconds: float = 4.0) -> Non
 def read_picture(path: Path, channels: int, size: int) -> np.ndarray:
     """An image file as (C, size, size) float32 in 0..1, grey or RGB, resized to a square. ArtefactError where it is none."""
     try:
-        opened = Image.open(path)
+        with Image.open(path) as image:
+            whole = eight_bits(image).convert("L" if channels == 1 else "RGB")
     except (OSError, UnidentifiedImageError) as error:
         raise ArtefactError(must(str(path), "a picture that can be read", str(error))) from None
-    with opened as image:
-        found = image.convert("L" if channels == 1 else "RGB").resize((size, size), Image.Resampling.BOX)
+    found = whole.resize((size, size), Image.Resampling.BOX)
     array = np.asarray(found, np.float32) / np.float32(255)
     return array[None] if channels == 1 else array.transpose(2, 0, 1)

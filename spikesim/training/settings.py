@@ -109,7 +109,10 @@ def _sgd(learned: list[nn.Parameter], t: Training) -> torch.optim.Optimizer:
 
 
 def _one_cycle(optimiser: torch.optim.Optimizer, training: Training, steps: int) -> Any:
-    return torch.optim.lr_scheduler.OneCycleLR(optimiser, training.learning_rate, total_steps=steps)
+    cycle = training.optimiser != "sgd"  # its momentum is `training.momentum` throughout
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, training.learning_rate, total_steps=steps, cycle_momentum=cycle
+    )
 
 
 def _cosine(optimiser: torch.optim.Optimizer, training: Training, steps: int) -> Any:

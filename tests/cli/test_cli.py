@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli.console import said
 from torch import nn
 
 import spikesim as ss
@@ -139,6 +140,17 @@ def test_convert_simulate_energy(recordings: Path, tmp_path: Path, capsys: pytes
     assert "peak INT8" in page and "http" not in page.replace("http-equiv", "")
     assert found == json.loads(Path("joules/energy.json").read_text())
     assert main(["info", "net"]) == 0 and "SignedIF" in capsys.readouterr().out
+
+
+def test_events_of_nodes_are_written_as_numbers(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--calibrate", recordings, "--test", recordings)
+    assert main([str(a) for a in ("convert", MODEL, *data, "--steps", "4", "--out", "net")]) == 0
+    capsys.readouterr()
+    node = next(name for name, kind in said(capsys, "info", "net")["nodes"].items() if kind == "SignedIF")
+    asked = ("--record", node, "--record", f"{node}.events", "--out", "run")
+    assert main([str(a) for a in ("simulate", "net", recordings, "--steps", 4, *asked)]) == 0
+    dense, events = (np.load(f"run/{node.replace('.', '_')}{end}.npy") for end in ("", "_events"))
+    assert np.array_equal(dense, events) and dense.any()
 
 
 def test_macros_data_and_info(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:

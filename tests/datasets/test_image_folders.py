@@ -12,6 +12,7 @@ from spikesim.core.seeds import Seeds
 from spikesim.datasets import EventCamera, Images, emulate, emulate_to, load, load_images
 from spikesim.datasets.rate_coding import RateCoding
 from spikesim.errors import DatasetError, ParameterError
+from spikesim.report.pictures import read_picture
 
 
 def drawn(path: Path, number: int, size: tuple[int, int] = (6, 4)) -> np.ndarray:
@@ -80,3 +81,23 @@ def test_groups_come_along(tmp_path: Path) -> None:
 
 def _camera() -> EventCamera:
     return EventCamera(duration_us=20_000)
+
+
+def test_sixteen_bits_are_made_eight(tmp_path: Path) -> None:
+    wide = np.random.default_rng(0).integers(0, 65536, (6, 4)).astype(np.uint16)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(wide).save(tmp_path / name / "1.png")
+    assert np.array_equal(load_images(str(tmp_path)).pixels[0], np.rint(wide / 257).astype(np.uint8))
+    whole = read_picture(tmp_path / "a" / "1.png", 1, 4)
+    assert 0.2 < whole.mean() < 0.8
+
+
+def test_arrays_have_the_parts_that_their_file_says(tmp_path: Path) -> None:
+    x, y, split = np.random.default_rng(0).random((6, 3, 4, 4)), np.arange(6) % 2, np.array([0, 0, 0, 0, 1, 1])
+    np.savez(tmp_path / "good.npz", x=x, y=y, split=split)
+    found = load(tmp_path / "good.npz")
+    assert len(found.part("train")) == 4 and len(found.part("test")) == 2
+    np.savez(tmp_path / "bad.npz", x=x, y=y, split=split + 1)
+    with pytest.raises(DatasetError, match=r"bad\.npz split must be \(N,\) of 0 \(training\) and 1 \(test\)"):
+        load(tmp_path / "bad.npz")

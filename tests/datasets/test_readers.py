@@ -99,3 +99,17 @@ def test_real_files_equal_the_gathered_ones(shared_data: Path) -> None:
     assert len(row) == 990
     for i, number in enumerate(files.sample_ids.tolist()):
         assert files[i][0] == gathered[row[number]][0] and files[i][1] == gathered[row[number]][1]
+
+
+def test_official_folders_take_any_class_and_no_recordings_of_others(tmp_path: Path) -> None:
+    streams = [stream(i, 10 + i) for i in range(3)]
+    data = EventDataset.joined(streams, [24, 1, 10], sample_ids=[3, 7, 8], name="letters")
+    for _ in range(2):  # again: the same files
+        nmnist.write_folder(data, tmp_path)
+    assert sorted(nmnist.read_folder(tmp_path).labels.tolist()) == [1, 10, 24]
+    with pytest.raises(ArtefactError, match="must be empty, or hold these recordings alone, got 1 others"):
+        nmnist.write_folder(data.subset([0, 1]), tmp_path)
+    below = EventDataset.joined(streams, [0, -1, 1], sample_ids=[3, 7, 8], name="letters")
+    with pytest.raises(DatasetError, match=r"write_folder\.data\.labels must be 0 or above.*got -1"):
+        nmnist.write_folder(below, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

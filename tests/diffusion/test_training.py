@@ -161,3 +161,10 @@ def test_a_teachers_answers_are_learned_and_the_score_is_still_of_the_noise(tmp_
     for wrong in ({"answer": "velocity"}, {"conditional": True}, {"schedule": "cosine"}):
         with pytest.raises(ArtefactError, match=r"DiffusionExperiment\.teacher must be a model of the same pictures"):
             DiffusionExperiment.of(**TINY, **wrong, teacher=str(tmp_path / "teacher")).run(training, seeds=Seeds(0))
+
+
+def test_pictures_must_be_in_0_to_1() -> None:
+    with pytest.raises(
+        ParameterError, match=r"diffusion\.data must be images in 0\.\.1, got 0 to 255; divide bytes by 255"
+    ):
+        pictures(torch.tensor([0.0, 255.0, 3.0, 4.0]).reshape(1, 1, 2, 2), 2)

@@ -96,3 +96,8 @@ def test_refusals() -> None:
         held_out(Attributes(np.ones((3, 2))), sets(True), (0, 1), ss.Seeds(0))
     with pytest.raises(DatasetError, match=r"Attributes.table"):
         Attributes(np.array([[np.nan]]))
+
+
+def test_unseen_classes_are_in_both_test_parts() -> None:
+    with pytest.raises(DatasetError, match=r"zeroshot\.unseen must be of .*which both modalities have, got \[6, 99\]"):
+        chosen_on_test(QUICK, sets(False), list(range(6)), (6, 99), ss.Seeds(0), 1)

@@ -125,3 +125,11 @@ def test_what_cannot_be_trained_is_refused() -> None:
         fit(model(), BATCHES, CrossEntropy(), Training(patience=2), seeds=ss.Seeds(0))
     with pytest.raises(ss.SpikesimError, match=r"fit\.model must be a model with parameters that learn"):
         fit(nn.Flatten(), BATCHES, CrossEntropy(), Training(), seeds=ss.Seeds(0))
+
+
+def test_momentum_is_what_was_asked_for() -> None:
+    common = {"epochs": 2, "optimiser": "sgd", "learning_rate": 0.02}
+    plain, heavy = (
+        fit(model(), BATCHES, CrossEntropy(), Training(**common, momentum=m), seeds=ss.Seeds(0)) for m in (0.0, 0.9)
+    )  # type: ignore[arg-type]
+    assert plain[-1].loss != heavy[-1].loss
