@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .core.operator import LinearOperator
+from .core.operator import Context
 from .core.raster import SparseRaster
-from .execution import EventDriven, Fused, Reference
+from .execution import Engine, EventDriven, Fused, Reference
 from .graph import INPUT, Plan
 from .layers.doubled import doubles, fits
 from .layers.folded import foldable, run_folded
@@ -110,7 +110,7 @@ def stand_ins(network: Network, found: tuple[Group, ...], job: Job) -> dict[str,
         inner, modules = members[:-1], map(network.node, members)
         if inner and not any(map(job.wants, inner)) and not hooked(*modules) and _still(network, group):
             instead |= dict.fromkeys(inner, _handed_on)
-            instead[members[-1]] = partial(_run, network, group._replace(norm=norm), job)
+            instead[members[-1]] = partial(_run, network, group._replace(norm=norm), job.engine, job.ctx)
     return instead
 
 
@@ -118,15 +118,15 @@ def _handed_on(x: Tensor) -> Tensor:
     return x
 
 
-def _run(network: Network, group: Group, job: Job, x: Tensor) -> Tensor:
+def _run(network: Network, group: Group, engine: Engine, ctx: Context, x: Tensor) -> Tensor:
     """A group over x (T, B, *shape)."""
     conv, norm = network.node(group.conv), None if group.norm is None else network.node(group.norm)
     assert isinstance(conv, nn.Conv2d)
-    if isinstance(job.engine, EventDriven) and x.ndim == 5:
+    if isinstance(engine, EventDriven) and x.ndim == 5:
         scale = 1 if group.upsample is None else 2
         operator = network.operator(group.conv, (x.shape[2], scale * x.shape[3], scale * x.shape[4]))
-        if operator is not None and job.engine.sparse(operator, x):
-            return _one_by_one(network, group, operator, job, x)
+        if operator is not None and engine.sparse(operator, x):
+            return _one_by_one(network, group, partial(engine.linear, conv, operator, ctx=ctx.at(group.conv)), x)
     try:
         y = run_folded(x.flatten(0, 1), conv, norm, doubled=group.upsample is not None)
     except RuntimeError as error:
@@ -134,8 +134,9 @@ def _run(network: Network, group: Group, job: Job, x: Tensor) -> Tensor:
     return y.unflatten(0, x.shape[:2])
 
 
-def _one_by_one(network: Network, group: Group, operator: LinearOperator, job: Job, x: Tensor) -> Tensor:
+def _one_by_one(network: Network, group: Group, linear: StandIn, x: Tensor) -> Tensor:
+    """The same node by node; `linear` runs the convolution."""
     if group.upsample is not None:
         x = network.node(group.upsample)(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    y = job.engine.linear(network.node(group.conv), operator, x, job.ctx.at(group.conv))
+    y = linear(x)
     return y if group.norm is None else network.node(group.norm)(y.flatten(0, 1)).unflatten(0, y.shape[:2])

@@ -31,7 +31,8 @@ def fits(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
 
 def doubled_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The convolution by weight (O, C, 3, 3) of x (N, C, H, W), doubled -> (N, O, 2 H, 2 W)"""
-    kernel = _spread(_spread(weight.transpose(0, 1), 2), 3).contiguous(memory_format=torch.channels_last)
+    order = torch.channels_last if weight.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    kernel = _spread(_spread(weight.transpose(0, 1), 2), 3).contiguous(memory_format=order)
     return functional.conv_transpose2d(x, kernel, bias, stride=2, padding=1)
 
 

@@ -35,5 +35,4 @@ def run_folded(x: Tensor, conv: nn.Conv2d, norm: nn.Module | None, *, doubled: b
         weight = weight * factor.reshape(-1, 1, 1, 1)
     if doubled:
         return doubled_conv(x, weight, bias)
-    weight = weight.contiguous(memory_format=torch.channels_last)
     return functional.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
