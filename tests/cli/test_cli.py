@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from cli.console import said
+from safetensors.torch import load_file
 from torch import nn
 
 import spikesim as ss
@@ -44,6 +45,14 @@ def spiking() -> ss.Network:
     torch.manual_seed(0)
     layers = [nn.Conv2d(2, 4, 5, stride=4), ss.LIF(0.8, 0.3), nn.Flatten(), nn.Linear(256, 10)]
     return ss.Network.chain(*layers, input_shape=(2, 34, 34))
+
+
+def tied() -> nn.Module:
+    """Two layers of one weight."""
+    torch.manual_seed(0)
+    layers = nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 16)
+    layers[2].weight = layers[0].weight
+    return nn.Sequential(nn.AdaptiveAvgPool2d((2, 4)), nn.Flatten(), *layers, nn.Linear(16, 10))
 
 
 def unsupported() -> nn.Module:
@@ -205,6 +214,23 @@ def test_train_resumes_where_it_was(recordings: Path, capsys: pytest.CaptureFixt
     assert [e["loss"] for e in again] == [e["loss"] for e in first["history"]]
     Path("run.toml").write_text(text.replace("epochs", "epoch"))
     assert "did you mean epochs" in refused(capsys, "train", "run.toml", "--out", "other")
+
+
+def test_weights_that_layers_share_are_written(recordings: Path) -> None:
+    model = f"{Path(__file__).stem}:tied"
+    Path("run.toml").write_text(f'[experiment]\nmodel = "{model}"\ndata = "{recordings}"\n[training]\nepochs = 1\n')
+    assert main(["train", "run.toml"]) == 0
+    assert {"2.weight", "4.weight"} <= set(load_file("train-out/weights.safetensors"))
+
+
+def test_chips_of_networks_without_an_ann_are_not_compared(
+    recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = f"{Path(__file__).stem}:spiking"
+    line = refused(capsys, "energy", model, recordings, "--steps", 2, "--compare", "1,2", "--out", "joules")
+    assert (
+        "--compare must be absent for a network whose ANN is not known, got 1,2" in line and not Path("joules").exists()
+    )
 
 
 def test_a_spiking_network_trains_on_recordings(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
