@@ -158,10 +158,8 @@ class Packed:
         stamp = (weight.data_ptr(), -1 if weight.is_inference() else weight._version)
         if stamp != self._stamp:
             self._array = self._layout(np.asarray(weight.detach().numpy(), np.float32))
-            self._stamp = stamp
-            self._weight = (
-                weight.detach()
-            )  # kept: a parametrization's next weight would come to lie in the memory of this one
+            # The weight is kept: a parametrization makes another each time, which would come to lie in this one's memory.
+            self._stamp, self._weight = stamp, weight.detach()
         return self._array
 
 

@@ -18,9 +18,9 @@ from .packed import Bits
 
 
 def stamp(*modules: nn.Module) -> list[int]:
-    """Changes whenever a parameter or buffer of the modules (parametrizations too) has changed in place or been exchanged."""
+    """Changes whenever a parameter or buffer of the modules has changed in place or been exchanged."""
     found: list[int] = []
-    for module in (part for whole in modules for part in (whole.modules() if whole._modules else (whole,))):
+    for module in modules:
         for group in (module._parameters, module._buffers):
             for t in group.values():
                 if t is not None:
