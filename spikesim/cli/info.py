@@ -18,7 +18,10 @@ READABLE = 20
 
 def info(
     path: Annotated[
-        Path, typer.Argument(help="Network folder, .nir file, recording, data set, macro TOML or results JSON.")
+        Path,
+        typer.Argument(
+            help="Network or diffusion model, folder of a run, .nir file, recording, data set, macro TOML or results JSON."
+        ),
     ],
     as_json: Json = False,
 ) -> None:

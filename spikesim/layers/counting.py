@@ -151,8 +151,8 @@ def event_lists(rows: np.ndarray) -> Lists:
 
 
 def more_than(x: Tensor, most: float) -> bool:
-    """Whether more than `most` numbers of x are not 0. They are looked at as they lie in memory: bringing `channels_last` into rows
-    would take longer than a third of the convolution that this decides about."""
+    """Whether more than `most` numbers of x are not 0. They are looked at as they lie in memory: `channels_last` is brought into
+    rows only where events are taken."""
     lying = x.detach().permute(sorted(range(x.ndim), key=x.stride, reverse=True)).contiguous().view(-1).numpy()
     found = 0
     for at in range(0, lying.size, PIECE):
